@@ -1,0 +1,2 @@
+//! Benchmarks of Annals.
+#![forbid(unsafe_code)]

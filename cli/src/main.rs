@@ -1,0 +1,3 @@
+//! The program `annals`.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,4 @@
+//! An embedded append-only log engine for audit and event records.
+#![forbid(unsafe_code)]
+
+pub mod msgpack;

@@ -1,0 +1,2 @@
+//! Typed Parquet datasets from an Annals log.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Index files of an Annals log.
+#![warn(missing_docs)]
