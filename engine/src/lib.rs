@@ -1,4 +1,12 @@
 //! An embedded append-only log engine for audit and event records.
 #![forbid(unsafe_code)]
 
+mod error;
+mod ids;
 pub mod msgpack;
+mod names;
+mod record;
+pub mod storage;
+
+pub use error::{Damage, Error, Result};
+pub use ids::{FileId, Incarnation, LogId, Timestamp};
