@@ -3,6 +3,7 @@
 
 mod error;
 mod ids;
+mod merkle;
 pub mod msgpack;
 mod names;
 mod record;
