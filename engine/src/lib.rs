@@ -7,6 +7,7 @@ mod merkle;
 pub mod msgpack;
 mod names;
 mod record;
+mod sealed;
 pub mod storage;
 
 pub use error::{Damage, Error, Result};

@@ -100,16 +100,8 @@ mod tests {
     /// The vectors of the Certificate Transparency reference implementation (merkletree/merkle_tree_test.cc).
     #[test]
     fn roots_are_those_of_the_reference_implementation() {
-        let inputs = [
-            "",
-            "00",
-            "10",
-            "2021",
-            "3031",
-            "40414243",
-            "5051525354555657",
-            "606162636465666768696a6b6c6d6e6f",
-        ];
+        let inputs =
+            ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
         let roots = [
             "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
             "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
@@ -121,10 +113,7 @@ mod tests {
             "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
         ];
         let mut frontier = Frontier::new();
-        assert_eq!(
-            frontier.root().to_vec(),
-            hex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
-        );
+        assert_eq!(frontier.root().to_vec(), hex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"));
         for (input, root) in inputs.iter().zip(roots) {
             frontier.push(leaf(&hex(input)));
             assert_eq!(frontier.root().to_vec(), hex(root), "{} leaves", frontier.size());
