@@ -3,8 +3,8 @@
 //! [`to_msgpack`] takes one line of NDJSON and writes a record body; [`to_json`] writes the text back: the same keys in
 //! the same order (duplicates included), the same types, the same numbers to the last decimal, the same strings. What
 //! MessagePack has no type for travels in an extension type, what JSON has no syntax for prints in a tagged form. Both
-//! are specified in docs/format.md, "JSON". Numbers and strings are lexed by [hifijson](https://docs.rs/hifijson),
-//! which interprets neither and so loses nothing.
+//! are specified in docs/format.md, "JSON". The lexer underneath is [hifijson](https://docs.rs/hifijson), which interprets
+//! neither numbers nor strings and so loses nothing.
 //!
 //! ```
 //! let line = br#"{"user": "ada", "amount": 0.10, "amount": 12345678901234567890123}"#;

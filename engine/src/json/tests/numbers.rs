@@ -132,6 +132,15 @@ fn decimals_beyond_a_double_stay_tokens() {
 }
 
 #[test]
+fn of_two_shortest_decimals_equally_near_the_even_one_is_the_double() {
+    // The double is 233115890514796.125.
+    assert_eq!(printed("233115890514796.12"), "233115890514796.12");
+    assert!(encoded("233115890514796.12").starts_with("f64"));
+    assert_eq!(encoded("233115890514796.13"), "ext 233115890514796.13");
+    assert_eq!(encoded("233115890514796.125"), "ext 233115890514796.125");
+}
+
+#[test]
 fn hostile_exponents_and_endless_digits_cost_linear_work() {
     let zeros = "0".repeat(4 << 20);
     assert_eq!(encoded(&format!("1.{zeros}")), "f64 1.0");
