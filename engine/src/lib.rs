@@ -3,6 +3,8 @@
 
 mod error;
 mod ids;
+#[cfg(feature = "json")]
+pub mod json;
 mod merkle;
 pub mod msgpack;
 mod names;
