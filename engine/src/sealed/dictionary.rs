@@ -78,10 +78,10 @@ pub(crate) fn decode_copy(bytes: &[u8], salt: Salt) -> Result<Vec<u8>, &'static 
 /// A dictionary for what `samples` were taken from, which has `body_bytes` bytes of bodies in all. `None` if it would
 /// cost more than it saves, or if there is too little to learn from.
 ///
-/// `samples` are bodies of records in the order of the log, best in runs of neighbours, so that blocks like those to
-/// come can be tried; eight times [`SealOptions::dictionary_bytes`] of them is plenty. A trained dictionary and one
-/// of plain records are tried, since training does badly on large records that repeat each other, and plain records
-/// on all else.
+/// `samples` are bodies of records spread evenly over it, in the order of the log;
+/// [`SealOptions::samples_per_dictionary`] times [`SealOptions::dictionary_bytes`] of them are enough. A trained
+/// dictionary and one of plain records are tried, since training does badly on large records that repeat each other,
+/// and plain records on all else.
 pub(crate) fn train_dictionary(samples: &[&[u8]], body_bytes: u64, options: &SealOptions) -> Option<Vec<u8>> {
     let max_bytes = options.dictionary_bytes.min(DICTIONARY_BYTES_MAX);
     if max_bytes == 0 || body_bytes < TRAINING_BYTES_MIN {
@@ -96,11 +96,6 @@ pub(crate) fn train_dictionary(samples: &[&[u8]], body_bytes: u64, options: &Sea
     let trial = Trial::new(samples, body_bytes, options)?;
     let tried = trained.into_iter().chain(plain).filter_map(|dictionary| Some((trial.gain(&dictionary)?, dictionary)));
     tried.max_by_key(|(gain, _)| *gain).map(|(_, dictionary)| dictionary)
-}
-
-/// Whether `dictionary`, say that of the segment before, pays for what `samples` were taken from.
-pub(crate) fn dictionary_pays(dictionary: &[u8], samples: &[&[u8]], body_bytes: u64, options: &SealOptions) -> bool {
-    Trial::new(samples, body_bytes, options).and_then(|trial| trial.gain(dictionary)).is_some()
 }
 
 /// Samples of about `bytes_max` bytes in all, evenly out of `samples`.

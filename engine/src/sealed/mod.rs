@@ -25,7 +25,7 @@ mod tests;
 
 pub(crate) use codec::BlockBuf;
 pub(crate) use compare::Comparison;
-pub(crate) use dictionary::{dictionary_pays, train_dictionary};
+pub(crate) use dictionary::train_dictionary;
 pub(crate) use file::SealedFile;
 pub(crate) use footer::{Runs, Source, Summary};
 pub(crate) use index::build_index;
@@ -43,7 +43,7 @@ pub(crate) const LEVEL_DEFAULT: i32 = 3;
 pub(crate) const DICTIONARY_BYTES_DEFAULT: usize = 32 << 10;
 
 /// How many times its size is looked at to train a dictionary, unless it is told otherwise.
-pub(crate) const SAMPLES_PER_DICTIONARY_DEFAULT: usize = 8;
+pub(crate) const SAMPLES_PER_DICTIONARY_DEFAULT: usize = 16;
 
 /// How records are regrouped and compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,7 +23,7 @@ fn sweep() {
     let blocks = numbers("ANNALS_SWEEP_BLOCKS", "4096,8192,16384,32768,65536,131072");
     let levels = numbers("ANNALS_SWEEP_LEVELS", "1,3,6,9");
     let dictionaries = numbers("ANNALS_SWEEP_DICTIONARIES", "0,16384,32768,65536,112640");
-    let training = numbers("ANNALS_SWEEP_SAMPLES", "8")[0];
+    let training = numbers("ANNALS_SWEEP_SAMPLES", "16")[0];
     println!("| data | block | level | dictionary | ratio | B/event | seal MB/s | training ms | get µs |");
     println!("|---|---|---|---|---|---|---|---|---|");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -67,7 +67,8 @@ fn load(text: &[u8]) -> (Vec<Owned>, usize) {
 fn measure(records: &[Owned], text_bytes: usize, options: &SealOptions) -> String {
     let body_bytes: usize = records.iter().map(|record| record.body.len()).sum();
     let began = Instant::now();
-    let samples: Vec<&[u8]> = records.iter().map(|record| &record.body[..]).collect();
+    let every = (body_bytes / (options.dictionary_bytes * options.samples_per_dictionary).max(1)).max(1);
+    let samples: Vec<&[u8]> = records.iter().step_by(every).map(|record| &record.body[..]).collect();
     let dictionary = train_dictionary(&samples, body_bytes as u64, options);
     let training = began.elapsed();
     let sealed = Sealed::new(records.to_vec(), dictionary.as_deref(), options);
