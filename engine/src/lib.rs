@@ -1,10 +1,12 @@
 //! An embedded append-only log engine for audit and event records.
 #![forbid(unsafe_code)]
 
+mod checksum;
 mod error;
 mod ids;
 pub mod msgpack;
 mod names;
+mod raw;
 mod record;
 pub mod storage;
 
