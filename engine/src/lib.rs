@@ -4,6 +4,8 @@
 mod checksum;
 mod error;
 mod ids;
+#[cfg(feature = "json")]
+pub mod json;
 pub mod msgpack;
 mod names;
 mod raw;
