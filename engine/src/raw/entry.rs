@@ -41,8 +41,8 @@ impl std::fmt::Display for EntryError {
     }
 }
 
-/// Begins an entry at the end of `out`, to be completed by [`finish`] once its body has been written behind it.
-/// Returns where it begins.
+/// Begins an entry at the end of `out`, to be completed by [`set_len`] and [`checksum_all`] once its body has
+/// been written behind it. Returns where it begins.
 pub(crate) fn begin(out: &mut Vec<u8>, timestamp: Timestamp, key: &[u8]) -> usize {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
@@ -54,18 +54,39 @@ pub(crate) fn begin(out: &mut Vec<u8>, timestamp: Timestamp, key: &[u8]) -> usiz
     start
 }
 
-/// Completes the entry that begins at `start` and ends with `out`: its length, and its checksum before [`place`].
-/// The caller has checked the limits.
-pub(crate) fn finish(out: &mut [u8], start: usize) {
-    let len = (out.len() - start) as u32;
-    out[start + LEN_AT..start + KIND_AT].copy_from_slice(&len.to_le_bytes());
-    let crc = crc32fast::hash(&out[start + LEN_AT..]);
-    out[start + CRC_AT..start + LEN_AT].copy_from_slice(&crc.to_le_bytes());
+/// Writes the length of the one entry that `entry` holds into its header. The caller has checked the limits.
+pub(crate) fn set_len(entry: &mut [u8]) {
+    let len = entry.len() as u32;
+    entry[LEN_AT..KIND_AT].copy_from_slice(&len.to_le_bytes());
+}
+
+/// Changes the timestamp of the entry at the start of `bytes`; its checksum is to be computed afterwards.
+pub(crate) fn set_timestamp(bytes: &mut [u8], timestamp: Timestamp) {
+    bytes[TIMESTAMP_AT..ENTRY_HEADER_BYTES].copy_from_slice(&timestamp.as_micros().to_le_bytes());
+}
+
+/// Computes the plain checksums of all entries in `payload`, which [`place`] then makes those of a file.
+pub(crate) fn checksum_all(payload: &mut [u8]) {
+    let mut rest = payload;
+    while rest.len() >= ENTRY_HEADER_BYTES {
+        let len = u32::from_le_bytes(array(rest, LEN_AT)) as usize;
+        let (entry, next) = rest.split_at_mut(len);
+        let crc = crc32fast::hash(&entry[LEN_AT..]);
+        entry[CRC_AT..LEN_AT].copy_from_slice(&crc.to_le_bytes());
+        rest = next;
+    }
 }
 
 /// Turns the plain checksums of the entries in `payload`, whose first seq is `first_seq`, into those of one file, and
-/// returns the payload's checksum. `from` is the file the entries were placed in before, if any.
-pub(crate) fn place(payload: &mut [u8], first_seq: u64, from: Option<Salt>, to: Salt) -> u32 {
+/// returns the payload's checksum. `from` is the file the entries were placed in before, if any. `each` is told where
+/// every entry begins.
+pub(crate) fn place(
+    payload: &mut [u8],
+    first_seq: u64,
+    from: Option<Salt>,
+    to: Salt,
+    mut each: impl FnMut(usize),
+) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     let (mut at, mut seq) = (0, first_seq);
     while let Some(header) = payload.get_mut(at..at + ENTRY_HEADER_BYTES) {
@@ -75,6 +96,7 @@ pub(crate) fn place(payload: &mut [u8], first_seq: u64, from: Option<Salt>, to: 
         let crc = to.salted_for(seq, plain).to_le_bytes();
         header[CRC_AT..LEN_AT].copy_from_slice(&crc);
         hasher.update(&crc);
+        each(at);
         at += u32::from_le_bytes(array(header, LEN_AT)) as usize;
         seq += 1;
     }
@@ -132,8 +154,9 @@ mod tests {
         let mut out = Vec::new();
         let start = begin(&mut out, Timestamp::from_micros(-7), key);
         out.extend_from_slice(body);
-        finish(&mut out, start);
-        place(&mut out, seq, None, salt(1));
+        set_len(&mut out[start..]);
+        checksum_all(&mut out);
+        place(&mut out, seq, None, salt(1), |_| ());
         out
     }
 
@@ -169,12 +192,13 @@ mod tests {
         for body in [&[0x80][..], &[0x81, 0xA1, b'a', 1]] {
             let start = begin(&mut payload, Timestamp::from_micros(1), b"");
             payload.extend_from_slice(body);
-            finish(&mut payload[..], start);
+            set_len(&mut payload[start..]);
         }
+        checksum_all(&mut payload);
         let mut direct = payload.clone();
-        let direct_crc = place(&mut direct, 5, None, salt(2));
-        place(&mut payload, 5, None, salt(1));
-        assert_eq!(place(&mut payload, 5, Some(salt(1)), salt(2)), direct_crc);
+        let direct_crc = place(&mut direct, 5, None, salt(2), |_| ());
+        place(&mut payload, 5, None, salt(1), |_| ());
+        assert_eq!(place(&mut payload, 5, Some(salt(1)), salt(2), |_| ()), direct_crc);
         assert_eq!(payload, direct);
     }
 }

@@ -5,10 +5,12 @@ use crate::error::{Damage, Error, Result};
 use crate::names::SegmentName;
 use crate::raw::entry::{self, ENTRY_BYTES_MAX, ENTRY_HEADER_BYTES};
 use crate::raw::scan::{BadRange, MISSING, Scan};
-use crate::record::StoredRecord;
+use crate::record::{RecordKind, StoredRecord};
 use crate::storage::{File, read_exact_at};
 use crate::{FileId, Incarnation, Timestamp};
 use annals_index::FileHeader;
+use std::io;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// An open raw segment. What is known of its records only ever grows.
@@ -95,6 +97,18 @@ pub(crate) struct RawCursor {
     file: Option<FileId>,
     start: u64,
     buffer: Vec<u8>,
+    current: Option<Current>,
+}
+
+/// The record that was read last, as it stands in the buffer.
+#[derive(Debug, Clone)]
+struct Current {
+    seq: u64,
+    incarnation: Incarnation,
+    kind: RecordKind,
+    timestamp: Timestamp,
+    key: Range<usize>,
+    body: Range<usize>,
 }
 
 /// How much is read around a record when neighbours are likely to be asked for next.
@@ -109,52 +123,68 @@ pub(crate) enum ReadAhead {
 }
 
 impl RawCursor {
-    /// The record `seq` of `segment`; `None` if the segment doesn't have it.
+    /// Reads and checks the record `seq` of `segment`, which [`RawCursor::current`] then gives. `false` if the segment
+    /// doesn't have it.
     ///
     /// # Errors
     /// [`Error::Damaged`] if its bytes are not sound, [`Error::Io`] if they can't be read.
-    pub(crate) fn read(
-        &mut self,
-        segment: &RawSegment,
-        seq: u64,
-        ahead: ReadAhead,
-    ) -> Result<Option<StoredRecord<'_>>> {
-        let Some((offset, mut room, incarnation)) = segment.locate(seq)? else { return Ok(None) };
+    pub(crate) fn read(&mut self, segment: &RawSegment, seq: u64, ahead: ReadAhead) -> Result<bool> {
+        self.current = None;
+        let Some((offset, mut room, incarnation)) = segment.locate(seq)? else { return Ok(false) };
         if room > CHUNK_BYTES as usize {
             // What follows may be unused space or bad bytes: the entry's own length tells how much it needs.
-            let header = self.fill(segment, offset, ENTRY_HEADER_BYTES, ReadAhead::None)?;
-            let (len, _) = entry::peek(header).map_err(|e| segment.damaged(offset, e.to_string(), seq))?;
-            room = room.min(len);
+            let at = self.fill(segment, offset, ENTRY_HEADER_BYTES, seq, ReadAhead::None)?;
+            let peeked = entry::peek(&self.buffer[at..]);
+            room = room.min(peeked.map_err(|e| segment.damaged(offset, e.to_string(), seq))?.0);
         }
-        let bytes = self.fill(segment, offset, room, ahead)?;
-        match entry::decode(bytes, seq, incarnation, segment.salt) {
-            Ok((record, _)) => Ok(Some(record)),
-            Err(error) => Err(segment.damaged(offset, error.to_string(), seq)),
-        }
+        let at = self.fill(segment, offset, room, seq, ahead)?;
+        let decoded = entry::decode(&self.buffer[at..], seq, incarnation, segment.salt);
+        let (record, len) = decoded.map_err(|error| segment.damaged(offset, error.to_string(), seq))?;
+        let body_at = at + len - record.body.len();
+        self.current = Some(Current {
+            seq,
+            incarnation,
+            kind: record.kind,
+            timestamp: record.timestamp,
+            key: body_at - record.key.len()..body_at,
+            body: body_at..at + len,
+        });
+        Ok(true)
     }
 
-    /// Bytes from `offset` on: `want` of them, or fewer where the file ends before.
-    fn fill(&mut self, segment: &RawSegment, offset: u64, want: usize, ahead: ReadAhead) -> Result<&[u8]> {
+    /// The record that was read last.
+    pub(crate) fn current(&self) -> Option<StoredRecord<'_>> {
+        let current = self.current.as_ref()?;
+        Some(StoredRecord {
+            seq: current.seq,
+            incarnation: current.incarnation,
+            kind: current.kind,
+            flags: 0,
+            timestamp: current.timestamp,
+            key: &self.buffer[current.key.clone()],
+            body: &self.buffer[current.body.clone()],
+        })
+    }
+
+    /// Has the `want` bytes from `offset` on in the buffer, and returns where.
+    fn fill(&mut self, segment: &RawSegment, offset: u64, want: usize, seq: u64, ahead: ReadAhead) -> Result<usize> {
         let file = FileId(segment.header.file_id);
         let end = offset + want as u64;
         let held = self.file == Some(file) && self.start <= offset && end <= self.start + self.buffer.len() as u64;
         if !held {
-            let written = segment.scan().end_offset.max(end);
             let (from, to) = match ahead {
                 ReadAhead::None => (offset, end),
-                ReadAhead::Forward => (offset, end.max((offset + CHUNK_BYTES).min(written))),
+                ReadAhead::Forward => (offset, end.max((offset + CHUNK_BYTES).min(segment.scan().end_offset))),
                 ReadAhead::Backward => (end.saturating_sub(CHUNK_BYTES).min(offset), end),
             };
-            let io = |source| Error::io("read", segment.path.clone())(source);
-            let to = to.min(segment.file.len().map_err(io)?).max(from);
             self.file = None;
             self.buffer.resize((to - from) as usize, 0);
-            read_exact_at(&*segment.file, &mut self.buffer, from)
-                .map_err(|source| Error::io("read", segment.path.clone())(source))?;
+            read_exact_at(&*segment.file, &mut self.buffer, from).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => segment.damaged(offset, "the file ends inside a record".into(), seq),
+                _ => Error::io("read", segment.path.clone())(error),
+            })?;
             (self.file, self.start) = (Some(file), from);
         }
-        let at = (offset - self.start) as usize;
-        let end = self.buffer.len().min(at + want);
-        Ok(self.buffer.get(at..end).unwrap_or_default())
+        Ok((offset - self.start) as usize)
     }
 }

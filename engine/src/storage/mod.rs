@@ -10,6 +10,8 @@ use std::io;
 use std::sync::Arc;
 
 mod dir;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub use dir::DirStorage;
 
