@@ -1,14 +1,10 @@
 //! An embedded append-only log engine for audit and event records.
 #![forbid(unsafe_code)]
 
-mod batch;
-mod checksum;
-mod commit;
 mod error;
 mod ids;
 #[cfg(feature = "json")]
 pub mod json;
-mod log;
 mod merkle;
 pub mod msgpack;
 mod names;
@@ -16,9 +12,7 @@ mod options;
 mod raw;
 mod reader;
 mod record;
-mod recovery;
 mod sealed;
-pub mod shape;
 pub mod storage;
 mod view;
 

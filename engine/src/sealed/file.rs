@@ -27,7 +27,8 @@ pub(crate) struct SealedFile {
     storage: Arc<dyn Storage>,
     name: SegmentName,
     summary: Summary,
-    /// What is wrong with the summary, if it had to be put together from the blocks.
+    /// What is wrong with the summary of the footer, until it has been read or if it had to be put together from the
+    /// blocks.
     footer_damage: Option<Damage>,
     walk: OnceLock<Walk>,
     table: OnceLock<Table>,
@@ -50,23 +51,13 @@ impl SealedFile {
     /// # Errors
     /// [`Error::Damaged`] if neither copy of the file's header is that of this segment.
     pub(crate) fn open(storage: &Arc<dyn Storage>, name: SegmentName, log_id: LogId) -> Result<Self> {
-        Self::open_as(storage, &name.to_string(), name, log_id)
-    }
-
-    /// As [`SealedFile::open`], while the file still has another name.
-    pub(crate) fn open_as(
-        storage: &Arc<dyn Storage>,
-        file_name: &str,
-        name: SegmentName,
-        log_id: LogId,
-    ) -> Result<Self> {
-        let opened = Opened::new(&**storage, file_name, name, log_id)?;
+        let opened = Opened::new(&**storage, name, log_id)?;
         let mut file = Self {
             summary: Summary::empty(name.base_seq),
+            footer_damage: Some(opened.damage(opened.len, "the footer has not been read")),
             opened,
             storage: Arc::clone(storage),
             name,
-            footer_damage: None,
             walk: OnceLock::new(),
             table: OnceLock::new(),
             runs: OnceLock::new(),
@@ -78,7 +69,7 @@ impl SealedFile {
             .section(Tag::SUMMARY)?
             .and_then(|bytes| Summary::decode(&bytes, name.base_seq).ok_or_else(|| file.contradiction(Tag::SUMMARY)));
         match summary {
-            Ok(summary) => file.summary = summary,
+            Ok(summary) => (file.summary, file.footer_damage) = (summary, None),
             Err(damage) => {
                 file.summary = summary_of(file.table()?, name.base_seq);
                 file.footer_damage = Some(damage);
@@ -178,16 +169,6 @@ impl SealedFile {
         Ok(self.table()?.0.get(n).map(|entry| entry.first_seq..entry.end_seq()))
     }
 
-    /// The seqs and the times of the records in the block that holds `seq`.
-    ///
-    /// # Errors
-    /// As [`SealedFile::block_of`].
-    pub(crate) fn block_bounds(&self, seq: u64) -> Result<(Range<u64>, RangeInclusive<Timestamp>)> {
-        let entry = self.table()?.0[self.block_of(seq)?];
-        let moment = Timestamp::from_micros;
-        Ok((entry.first_seq..entry.end_seq(), moment(entry.time_min)..=moment(entry.time_max)))
-    }
-
     /// The number of the block that holds the record `seq`.
     ///
     /// # Errors
@@ -195,8 +176,8 @@ impl SealedFile {
     pub(crate) fn block_of(&self, seq: u64) -> Result<usize> {
         self.table()?.find(seq).map_err(|(from, to)| {
             let damage = self.opened.damage(self.opened.blocks_at, "no block with the record can be found");
-            let (first_seq, end_seq) = (from.unwrap_or(self.seqs().start), to.unwrap_or(self.seqs().end));
-            Error::Damaged(Damage { first_seq: Some(first_seq), end_seq: Some(end_seq), ..damage })
+            let first_seq = Some(from.unwrap_or(self.seqs().start));
+            Error::Damaged(Damage { first_seq, end_seq: to.or(self.told_end()), ..damage })
         })
     }
 
@@ -213,6 +194,7 @@ impl SealedFile {
     /// # Errors
     /// [`Error::Damaged`], with the seqs of the records that are lost; the buffer is empty then.
     pub(crate) fn read_block(&self, n: usize, buffer: &mut BlockBuf) -> Result<()> {
+        buffer.clear();
         let entry = self.table()?.0.get(n).copied();
         let entry = entry.ok_or_else(|| {
             Error::Damaged(self.opened.damage(self.opened.blocks_at, &format!("there is no block {n}")))
@@ -225,6 +207,7 @@ impl SealedFile {
     /// # Errors
     /// [`Error::Damaged`], with the seqs of the records that are lost; the buffer is empty then.
     pub(crate) fn seek(&self, seq: u64, buffer: &mut BlockBuf) -> Result<()> {
+        buffer.clear();
         if let Some(index) = self.index() {
             match index.find(seq).map(|found| self.load(&indexed_entry(&found), buffer)) {
                 Some(Ok(())) if buffer.contains(seq) => return Ok(()),
@@ -263,7 +246,12 @@ impl SealedFile {
 
     /// What the blocks themselves tell.
     pub(super) fn walk(&self) -> Result<&Walk> {
-        cached(&self.walk, || walk(&self.opened, self.blocks_end()))
+        cached(&self.walk, || walk(&self.opened, self.blocks_end(), self.told_end()))
+    }
+
+    /// The first seq after the last record, if the footer tells.
+    fn told_end(&self) -> Option<u64> {
+        self.footer_damage.is_none().then_some(self.summary.end_seq)
     }
 
     /// Where the blocks end, if the directory tells.

@@ -15,7 +15,6 @@ mod index;
 mod layout;
 mod open;
 mod rows;
-mod slot;
 mod table;
 mod verify;
 mod walk;
@@ -30,7 +29,6 @@ pub(crate) use dictionary::train_dictionary;
 pub(crate) use file::SealedFile;
 pub(crate) use footer::{Runs, Source, Summary};
 pub(crate) use index::build_index;
-pub(crate) use slot::SealedSlot;
 pub(crate) use verify::Verified;
 pub(crate) use writer::{SealedSummary, SealedWriter};
 

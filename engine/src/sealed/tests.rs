@@ -5,3 +5,5 @@ mod fixture;
 mod hostile;
 mod indexes;
 mod round_trip;
+#[cfg(feature = "json")]
+mod sweep;

@@ -21,22 +21,25 @@ pub(super) struct Walk {
     pub(super) damage: Vec<Damage>,
 }
 
-/// Walks over the headers of all blocks. `end` is where the blocks are known to end; without it, what follows the
-/// last block is searched for another one, up to the end of the file.
-pub(super) fn walk(opened: &Opened, end: Option<u64>) -> Result<Walk> {
+/// Walks over the headers of all blocks.
+///
+/// `end` is where the blocks are known to end, and `end_seq` the first seq after them. Without `end`, what follows
+/// the last block is searched for another one, up to the end of the file.
+pub(super) fn walk(opened: &Opened, end: Option<u64>, end_seq: Option<u64>) -> Result<Walk> {
     let limit = end.unwrap_or(opened.len).min(opened.len);
     let mut walk = Walk { end: opened.blocks_at, ..Walk::default() };
-    let mut at = opened.blocks_at;
-    let mut seq = opened.header.base_seq;
+    let (mut at, mut seq) = (opened.blocks_at, opened.header.base_seq);
+    // The first bad place since the last sound header.
+    let mut bad: Option<Damage> = None;
     while at < limit {
         match header_at(opened, at, limit)? {
             Ok(header) if header.first_seq >= seq => {
-                let gap = header.first_seq > seq;
-                if gap {
-                    walk.damage.push(lost(opened, walk.end, "blocks are missing before here", seq, header.first_seq));
-                }
-                // A run may have begun in the gap.
-                if gap || header.run.is_some() {
+                if header.first_seq > seq || bad.is_some() {
+                    let damage = bad.take().unwrap_or_else(|| opened.damage(at, "blocks are missing before here"));
+                    walk.damage.push(Damage { first_seq: Some(seq), end_seq: Some(header.first_seq), ..damage });
+                    // A run may have begun in the gap.
+                    walk.runs.0.push((header.first_seq, header.run));
+                } else if header.run.is_some() {
                     walk.runs.0.push((header.first_seq, header.run));
                 }
                 walk.table.0.push(BlockEntry::of(&header, at));
@@ -45,21 +48,21 @@ pub(super) fn walk(opened: &Opened, end: Option<u64>) -> Result<Walk> {
             }
             found => {
                 let detail = found.err().unwrap_or("the block repeats records of one before it");
-                let next = search(opened, at + 1, limit, seq)?;
-                // Without a known end, bytes that no block follows are the footer's.
-                if next.is_some() || end.is_some() {
-                    walk.damage.push(opened.damage(at, detail));
+                bad.get_or_insert_with(|| opened.damage(at, detail));
+                match search(opened, at + 1, limit, seq)? {
+                    Some(next) => at = next,
+                    None => break,
                 }
-                let Some(next) = next else { break };
-                at = next;
             }
         }
     }
+    // Without a known end, bytes that no block follows are the footer's.
+    let missing = end_seq.is_some_and(|end_seq| end_seq > seq);
+    if missing || (bad.is_some() && end.is_some()) {
+        let damage = bad.unwrap_or_else(|| opened.damage(walk.end, "blocks are missing from here on"));
+        walk.damage.push(Damage { first_seq: Some(seq), end_seq, ..damage });
+    }
     Ok(walk)
-}
-
-fn lost(opened: &Opened, offset: u64, detail: &str, first_seq: u64, end_seq: u64) -> Damage {
-    Damage { first_seq: Some(first_seq), end_seq: Some(end_seq), ..opened.damage(offset, detail) }
 }
 
 /// The header of the block at `at`, which ends before `limit`.

@@ -88,6 +88,16 @@ impl Sealed {
         Self { disk, name, summary, records }
     }
 
+    /// Seals the same records once more, elsewhere; returns the bytes of the file.
+    #[cfg(feature = "json")]
+    pub(super) fn seal_again(&self, dictionary: Option<&[u8]>, options: &SealOptions) -> u64 {
+        let file = self.disk.create("again").unwrap();
+        let (header, start) = (header(self.name.base_seq, 3), frontier(self.name.base_seq));
+        let mut writer = SealedWriter::create(&*file, "again".into(), &header, dictionary, start, options).unwrap();
+        self.records.iter().for_each(|record| writer.push(&record.stored()).unwrap());
+        writer.finish(SHAPE, &[]).map(|summary| summary.file_bytes + 32).unwrap()
+    }
+
     pub(super) fn bytes(&self) -> Vec<u8> {
         self.disk.get(&self.name.to_string()).unwrap()
     }
