@@ -1,6 +1,9 @@
 //! A record: what one event is, apart from where it is stored.
 
+mod public;
+
 use crate::{Incarnation, Timestamp};
+pub use public::{Record, RecordBuf};
 
 /// Largest record: its key and body together, in bytes.
 pub const RECORD_BYTES_MAX: usize = 16 << 20;

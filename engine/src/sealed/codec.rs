@@ -28,6 +28,12 @@ impl From<&'static str> for BlockError {
     }
 }
 
+impl Default for BlockBuf {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The records of one block, decompressed. Its memory is kept from block to block.
 #[derive(Debug)]
 pub(crate) struct BlockBuf {

@@ -51,7 +51,17 @@ impl SealedFile {
     /// # Errors
     /// [`Error::Damaged`] if neither copy of the file's header is that of this segment.
     pub(crate) fn open(storage: &Arc<dyn Storage>, name: SegmentName, log_id: LogId) -> Result<Self> {
-        let opened = Opened::new(&**storage, name, log_id)?;
+        Self::open_as(storage, &name.to_string(), name, log_id)
+    }
+
+    /// As [`SealedFile::open`], while the file still has another name.
+    pub(crate) fn open_as(
+        storage: &Arc<dyn Storage>,
+        file_name: &str,
+        name: SegmentName,
+        log_id: LogId,
+    ) -> Result<Self> {
+        let opened = Opened::new(&**storage, file_name, name, log_id)?;
         let mut file = Self {
             summary: Summary::empty(name.base_seq),
             footer_damage: Some(opened.damage(opened.len, "the footer has not been read")),
@@ -167,6 +177,16 @@ impl SealedFile {
     /// The seqs of the records in block `n`.
     pub(crate) fn block_seqs(&self, n: usize) -> Result<Option<Range<u64>>> {
         Ok(self.table()?.0.get(n).map(|entry| entry.first_seq..entry.end_seq()))
+    }
+
+    /// The seqs and the times of the records in the block that holds `seq`.
+    ///
+    /// # Errors
+    /// As [`SealedFile::block_of`].
+    pub(crate) fn block_bounds(&self, seq: u64) -> Result<(Range<u64>, RangeInclusive<Timestamp>)> {
+        let entry = self.table()?.0[self.block_of(seq)?];
+        let moment = Timestamp::from_micros;
+        Ok((entry.first_seq..entry.end_seq(), moment(entry.time_min)..=moment(entry.time_max)))
     }
 
     /// The number of the block that holds the record `seq`.

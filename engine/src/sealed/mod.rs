@@ -15,6 +15,7 @@ mod index;
 mod layout;
 mod open;
 mod rows;
+mod slot;
 mod table;
 mod verify;
 mod walk;
@@ -29,6 +30,7 @@ pub(crate) use dictionary::train_dictionary;
 pub(crate) use file::SealedFile;
 pub(crate) use footer::{Runs, Source, Summary};
 pub(crate) use index::build_index;
+pub(crate) use slot::SealedSlot;
 pub(crate) use verify::Verified;
 pub(crate) use writer::{SealedSummary, SealedWriter};
 

@@ -29,10 +29,10 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens `name` and reads its ends.
-    pub(super) fn new(storage: &dyn Storage, name: SegmentName, log_id: LogId) -> Result<Self> {
-        let path = storage.describe(&name.to_string());
-        let file = storage.open(&name.to_string()).map_err(Error::io("open", path.clone()))?;
+    /// Opens the file `file_name`, which is or is to become the segment `name`, and reads its ends.
+    pub(super) fn new(storage: &dyn Storage, file_name: &str, name: SegmentName, log_id: LogId) -> Result<Self> {
+        let path = storage.describe(file_name);
+        let file = storage.open(file_name).map_err(Error::io("open", path.clone()))?;
         let len = file.len().map_err(Error::io("read the length of", path.clone()))?;
         let read = |offset: u64, bytes: u64| {
             let mut buffer = vec![0; bytes as usize];
