@@ -25,10 +25,13 @@ pub(crate) struct RangeArgs {
 impl RangeArgs {
     /// The same for the engine.
     pub(crate) fn scan_range(&self) -> ScanRange {
-        let mut range = ScanRange::all();
-        if let Some(seqs) = self.seq.clone() {
-            range = range.seqs(seqs);
-        }
+        self.scan_range_below(u64::MAX)
+    }
+
+    /// The same, without records at `end_seq` or above.
+    pub(crate) fn scan_range_below(&self, end_seq: u64) -> ScanRange {
+        let seqs = self.seq.clone().unwrap_or(0..u64::MAX);
+        let mut range = ScanRange::all().seqs(seqs.start..seqs.end.min(end_seq));
         if let Some(since) = self.since {
             range = range.since(since);
         }

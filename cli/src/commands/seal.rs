@@ -1,6 +1,6 @@
 //! `annals seal`: compress now what would be sealed later.
 
-use annals::SealReport;
+use annals::{Background, Options, SealReport};
 
 use crate::args::LogArg;
 use crate::commands::append::tell_recovery;
@@ -21,7 +21,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let log = annals::Options::new().open(&args.log.log)?;
+    // Sealing in the background would get ahead of the call that reports it.
+    let log = Options::new().background(Background::Manual).open(&args.log.log)?;
     tell_recovery(&log);
     let sealed = log.seal()?;
     log.close()?;
