@@ -9,6 +9,7 @@ mod ids;
 #[cfg(feature = "json")]
 pub mod json;
 mod log;
+mod merkle;
 pub mod msgpack;
 mod names;
 mod options;
@@ -17,6 +18,7 @@ mod reader;
 mod record;
 mod recovery;
 mod sealed;
+pub mod shape;
 pub mod storage;
 mod view;
 
@@ -25,7 +27,7 @@ pub use error::{Damage, Error, Result};
 pub use ids::{FileId, Incarnation, LogId, Timestamp};
 pub use log::{Log, SealReport};
 pub use options::{Background, Durability, Options};
-pub use reader::{ReadBuffer, Reader, Scan, ScanRange, Tail};
+pub use reader::{LogInfo, ReadBuffer, Reader, Scan, ScanRange, SegmentInfo, Tail, VerifyReport};
 pub use record::{Record, RecordBuf};
 pub use recovery::{Dropped, RecoveryReport, Rewritten};
 pub use storage::Storage;

@@ -71,6 +71,8 @@ impl Chain {
 #[derive(Debug, Default)]
 pub(crate) struct View {
     chain: RwLock<Arc<Chain>>,
+    /// The segment that is appended to.
+    active: Mutex<Option<SegmentName>>,
     visible_seq: AtomicU64,
     durable_seq: AtomicU64,
     /// Sealing can't go on, because of damage or for want of space: nobody is to wait for it.
@@ -117,9 +119,21 @@ impl View {
         self.notify();
     }
 
-    /// Adds a segment at the end.
-    pub(crate) fn push(&self, segment: Segment) {
-        self.change(|chain| chain.segments.push(segment));
+    /// The segment that is appended to.
+    pub(crate) fn active(&self) -> Option<SegmentName> {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds the segment that is appended to from now on.
+    pub(crate) fn begin_segment(&self, segment: &Arc<RawSegment>) {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Some(segment.name);
+        self.change(|chain| chain.segments.push(Segment::Raw(Arc::clone(segment))));
+    }
+
+    /// Notes that the active segment is complete.
+    pub(crate) fn end_segment(&self) {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.notify();
     }
 
     /// Wakes everybody who waits for a change.

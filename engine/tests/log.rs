@@ -201,7 +201,8 @@ fn a_log_without_threads_does_its_work_when_told_to() {
 #[test]
 fn a_segment_rolls_by_age() {
     let dir = tempfile::tempdir().unwrap();
-    let log = Options::new().segment_age(Duration::from_millis(2)).create(dir.path()).unwrap();
+    let options = Options::new().segment_age(Duration::from_millis(2)).background(Background::Manual);
+    let log = options.create(dir.path()).unwrap();
     fill(&log, 1);
     std::thread::sleep(Duration::from_millis(5));
     fill(&log, 1);
@@ -209,4 +210,44 @@ fn a_segment_rolls_by_age() {
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|ending| ending == "log"));
     assert_eq!(segments.count(), 2);
+}
+
+#[test]
+fn sealing_changes_nothing_for_readers() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options::new().durability(Durability::Written).segment_bytes(256 << 10);
+    let log = options.create(dir.path()).unwrap();
+    let beside = Reader::open(dir.path()).unwrap();
+    let before = log.reader().scan(ScanRange::all()).unwrap();
+    assert_eq!(before.count(), 0);
+    for round in 1..=3 {
+        fill(&log, 3_000);
+        log.seal().unwrap();
+        check(&log.reader(), round * 3_000);
+        beside.refresh().unwrap();
+        check(&beside, round * 3_000);
+        let verified = beside.verify(&mut |_| ()).unwrap();
+        assert_eq!((verified.damage, verified.records), (vec![], round * 3_000));
+        assert!(verified.root.is_some() && verified.raw_segments == 0);
+    }
+    let root = log.reader().verify(&mut |_| ()).unwrap().root;
+    log.close().unwrap();
+    let log = options.open(dir.path()).unwrap();
+    check(&log.reader(), 9_000);
+    assert_eq!(log.reader().verify(&mut |_| ()).unwrap().root, root);
+}
+
+#[test]
+fn a_scan_that_began_before_sealing_goes_on_undisturbed() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Options::new().durability(Durability::Written).create(dir.path()).unwrap();
+    fill(&log, 5_000);
+    let mut here = log.reader().scan(ScanRange::all()).unwrap();
+    let mut beside = Reader::open(dir.path()).unwrap().scan(ScanRange::all()).unwrap();
+    assert_eq!(here.advance().unwrap().unwrap().seq(), 0);
+    assert_eq!(beside.advance().unwrap().unwrap().seq(), 0);
+    log.seal().unwrap();
+    fill(&log, 100);
+    assert_eq!(here.count(), 4_999);
+    assert_eq!(beside.count(), 4_999);
 }

@@ -5,6 +5,8 @@
 
 mod bytes;
 mod header;
+mod segment;
 
 pub use bytes::Bytes;
 pub use header::{FORMAT_VERSION, FileHeader, FileKind, HEADER_BYTES, HeaderError, INCOMPATIBLE_KNOWN, SPECIFIC_BYTES};
+pub use segment::{Binding, IndexBuilder, IndexError, IndexReader, IndexedBlock, STRIDE};

@@ -10,7 +10,7 @@ use crate::options::Durability;
 use crate::raw::frame::{FrameHeader, FrameKind};
 use crate::raw::{RawSegment, Scan, encode_preamble};
 use crate::storage::{File, write_all_at};
-use crate::view::{Segment, View};
+use crate::view::View;
 use crate::{Incarnation, Storage};
 use annals_index::{FileHeader, FileKind, SPECIFIC_BYTES};
 use std::collections::VecDeque;
@@ -126,6 +126,7 @@ impl Writer {
             scan.note(&marker);
             scan.end_offset = offset + marker.frame_bytes();
         });
+        self.view.end_segment();
         Ok(())
     }
 
@@ -133,7 +134,7 @@ impl Writer {
     fn open_segment(&mut self, prepared: PreparedSegment, base_seq: u64) -> Result<()> {
         let active = install(&*self.storage, prepared, base_seq, self.incarnation, &[])?;
         self.ordinal = active.name.ordinal;
-        self.view.push(Segment::Raw(Arc::clone(&active)));
+        self.view.begin_segment(&active);
         self.active = Some(active);
         Ok(())
     }

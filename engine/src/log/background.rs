@@ -62,8 +62,9 @@ fn seal(core: &Core) {
         match core.seal_due() {
             Ok(true) => core.view.set_sealing_stuck(false),
             Ok(false) => {
-                let seen = core.view.chain().segments.len();
-                core.view.wait(None, || core.view.is_closed() || core.view.chain().segments.len() != seen);
+                let state = || (core.view.chain().segments.len(), core.view.active());
+                let seen = state();
+                core.view.wait(None, || core.view.is_closed() || state() != seen);
             }
             Err(_) => {
                 // Appends go on; `seal` returns the failure to whoever asks.

@@ -40,6 +40,8 @@ pub(crate) struct Core {
     log_id: LogId,
     incarnation: Incarnation,
     view: Arc<View>,
+    /// The end of what recovery found in the log.
+    recovered_end: u64,
     committer: Committer,
     /// Held while a segment is being sealed.
     sealing: Mutex<seal::Sealer>,

@@ -101,6 +101,7 @@ impl Options {
             log_id,
             incarnation,
             view,
+            recovered_end: found.next_seq,
             committer,
             sealing: Mutex::new(seal::Sealer::default()),
         });

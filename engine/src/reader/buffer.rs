@@ -1,5 +1,6 @@
 //! Where a reader keeps the bytes around the record it read last.
 
+use crate::FileId;
 use crate::error::{Damage, Error, Result};
 use crate::raw::{RawCursor, ReadAhead};
 use crate::reader::Source;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 pub struct ReadBuffer {
     raw: RawCursor,
     block: BlockBuf,
+    /// The file that `block` is of.
+    block_file: Option<FileId>,
     /// The record that was read last is in `block`, and has this seq.
     in_block: Option<u64>,
 }
@@ -58,7 +61,7 @@ impl ReadBuffer {
             Segment::Sealed(slot) => {
                 let file = source.sealed(slot)?;
                 if !file.seqs().contains(&seq) {
-                    return Err(missing(&file.path(), 0, file.seqs().end, chain, index));
+                    return Err(missing(file.path(), 0, file.seqs().end, chain, index));
                 }
                 self.read_sealed(&file, seq)
             }
@@ -68,8 +71,10 @@ impl ReadBuffer {
     /// Reads `seq`, which `file` covers.
     pub(crate) fn read_sealed(&mut self, file: &Arc<SealedFile>, seq: u64) -> Result<()> {
         self.in_block = None;
-        if !self.block.holds(file, seq) {
-            file.read_block_of(seq, &mut self.block)?;
+        if self.block_file != Some(file.file_id()) || !self.block.contains(seq) {
+            self.block_file = None;
+            file.seek(seq, &mut self.block)?;
+            self.block_file = Some(file.file_id());
         }
         self.in_block = Some(seq);
         Ok(())

@@ -2,8 +2,10 @@
 
 mod attach;
 mod buffer;
+mod info;
 mod scan;
 mod tail;
+mod verify;
 
 use crate::error::{Damage, Error, Result};
 use crate::names::SegmentName;
@@ -16,10 +18,12 @@ use crate::view::View;
 use crate::{LogId, Storage};
 use attach::Attachment;
 pub use buffer::ReadBuffer;
+pub use info::{LogInfo, SegmentInfo};
 pub use scan::{Scan, ScanRange};
 use std::path::Path;
 use std::sync::Arc;
 pub use tail::Tail;
+pub use verify::VerifyReport;
 
 /// A handle for reading a log. Takes no lock, starts no thread and writes nothing; any number may be open, in the
 /// writer's process or in others, while the log is appended to and sealed. Cheap to clone.

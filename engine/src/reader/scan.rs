@@ -179,12 +179,11 @@ impl Scan {
                 }
                 Segment::Sealed(slot) => {
                     let file = source.sealed(slot)?;
-                    if !range.overlaps(file.times()) {
+                    if file.time_range().is_some_and(|times| !range.overlaps(times.into_inner())) {
                         return Ok(Step::Skip(file.seqs().start, end));
                     }
-                    if let Some((seqs, times)) = file.block_bounds(seq)
-                        && !range.overlaps(times)
-                    {
+                    let (seqs, times) = file.block_bounds(seq)?;
+                    if !range.overlaps(times.into_inner()) {
                         return Ok(Step::Skip(seqs.start, seqs.end));
                     }
                 }

@@ -25,6 +25,8 @@ pub(crate) fn settle(
     incarnation: Incarnation,
     found: &mut Inspected,
 ) -> Result<()> {
+    // Names of files that were never completed may be wanted again.
+    remove_leftovers(storage, found)?;
     if let Some(unclean) = found.unclean.clone() {
         quarantine_tail(storage, &unclean, found)?;
         if unclean.end_seq > unclean.watermark || unclean.dropped_at.is_some() {
@@ -34,6 +36,10 @@ pub(crate) fn settle(
     for name in std::mem::take(&mut found.unreadable) {
         set_aside(storage, name)?;
     }
+    remove_leftovers(storage, found)
+}
+
+fn remove_leftovers(storage: &Arc<dyn Storage>, found: &mut Inspected) -> Result<()> {
     for name in std::mem::take(&mut found.leftovers) {
         match storage.remove(&name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

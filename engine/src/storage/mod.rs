@@ -131,20 +131,32 @@ pub trait File: Debug + Send + Sync {
     fn len(&self) -> io::Result<u64>;
 }
 
+/// How many interruptions in a row are overcome.
+const INTERRUPTIONS_MAX: u32 = 1_000;
+
+/// Repeats `call` while it is interrupted.
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    for _ in 0..INTERRUPTIONS_MAX {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+    call()
+}
+
 /// Reads exactly `buffer.len()` bytes at `offset`.
 ///
 /// # Errors
 /// [`io::ErrorKind::UnexpectedEof`] if the file ends before, and what [`File::read_at`] says.
 pub(crate) fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
-        match file.read_at(buffer, offset) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => {
+        match uninterrupted(|| file.read_at(buffer, offset))? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
                 buffer = &mut buffer[read..];
                 offset += read as u64;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -156,14 +168,12 @@ pub(crate) fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut offset: 
 /// [`io::ErrorKind::WriteZero`] if the file takes no more, and what [`File::write_at`] says.
 pub(crate) fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {
-        match file.write_at(bytes, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
+        match uninterrupted(|| file.write_at(bytes, offset))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => {
                 bytes = &bytes[written..];
                 offset += written as u64;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -25,7 +25,8 @@ impl Loss {
 
 pub(super) fn take(world: &World, loss: Loss, seed: u64) -> World {
     let mut random = Random(seed);
-    let mut image = World::new(random.next());
+    // What was drawn as unique before the crash is never drawn again after it.
+    let mut image = World::new(world.random.clone().next() ^ random.next());
     image.names = world.names_durable.clone();
     for change in survivors(&world.names_pending, loss, &mut random) {
         change.apply(&mut image.names);

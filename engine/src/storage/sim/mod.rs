@@ -37,7 +37,7 @@ pub enum Fault {
     Io,
     /// The call fails for want of space.
     Full,
-    /// A write or read handles one byte only, and says so; other calls succeed.
+    /// A write or read handles half of its bytes, and says so; other calls succeed.
     Short,
     /// A read or write is interrupted; other calls succeed.
     Interrupted,

@@ -227,7 +227,7 @@ impl World {
         let from = (offset as usize).min(bytes.len());
         let mut len = buffer.len().min(bytes.len() - from);
         if fault == Some(Fault::Short) {
-            len = len.min(1);
+            len = len.div_ceil(2);
         }
         buffer[..len].copy_from_slice(&bytes[from..from + len]);
         Ok(len)
@@ -241,7 +241,7 @@ impl World {
         let first = self.fault.is_some_and(|(at, _, _)| at == self.calls);
         let fault = self.call();
         let len = match fault {
-            Some(Fault::Short) => bytes.len().min(1),
+            Some(Fault::Short) => bytes.len().div_ceil(2),
             Some(Fault::Stop) if first => bytes.len(),
             Some(fault @ (Fault::Stop | Fault::Io | Fault::Full | Fault::Interrupted)) => return Err(error(fault)),
             None => bytes.len(),
