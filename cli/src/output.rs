@@ -54,6 +54,23 @@ impl Out {
     }
 }
 
+/// Whether nobody can read our output any more: for a command that may have nothing to write for long.
+#[cfg(unix)]
+pub(crate) fn reader_is_gone() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stdout = rustix::stdio::stdout();
+    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // Of a pipe without a reader, poll reports an error condition without being asked to.
+    poll(&mut fds, Some(&at_once)).is_ok_and(|_| fds[0].revents().contains(PollFlags::ERR))
+}
+
+/// Whether nobody can read our output any more. Found out only by writing, here.
+#[cfg(not(unix))]
+pub(crate) fn reader_is_gone() -> bool {
+    false
+}
+
 /// Writes `bytes` to stdout.
 pub(crate) fn print(bytes: &[u8]) -> Result<()> {
     let mut out = Out::new();

@@ -37,12 +37,8 @@ impl Printer {
         self.line.clear();
         if self.meta.meta {
             // Writing to a Vec can't fail.
-            let _ = write!(
-                self.line,
-                r#"{{"_seq":{},"_time":"{}","record":"#,
-                record.seq(),
-                Rfc3339(record.timestamp())
-            );
+            let _ =
+                write!(self.line, r#"{{"_seq":{},"_time":"{}","record":"#, record.seq(), Rfc3339(record.timestamp()));
         }
         record.to_json(&mut self.line)?;
         self.line.extend_from_slice(if self.meta.meta { b"}\n" } else { b"\n" });

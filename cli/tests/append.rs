@@ -43,7 +43,8 @@ fn compression_is_told_by_content_and_members_may_follow_each_other() {
 
 #[test]
 fn compressed_input_that_is_cut_off_is_bad_input_that_names_the_file() {
-    let lines: String = (0..20_000).map(|n| format!("{{\"n\":{n},\"h\":{}}}\n", n * 2_654_435_761_u64 % 1_000_003)).collect();
+    let lines: String =
+        (0..20_000).map(|n| format!("{{\"n\":{n},\"h\":{}}}\n", n * 2_654_435_761_u64 % 1_000_003)).collect();
     for (name, whole) in [("cut.gz", gzip(lines.as_bytes())), ("cut.zst", zstd(lines.as_bytes()))] {
         let place = Place::new();
         let cut = place.file(name, &whole[..whole.len() / 2]);
@@ -116,7 +117,8 @@ fn rejects_get_the_bytes_of_bad_lines_and_the_ingest_goes_on() {
     let place = Place::new();
     let rejects = place.path("rejects");
     let rejects_arg = rejects.to_str().expect("UTF-8");
-    let appended = place.append(b"{\"n\":0}\nnot json\r\n{\"n\":1}\n\"\xFF\xFE\"\n{\"n\":2}\n{", &["--rejects", rejects_arg]);
+    let appended =
+        place.append(b"{\"n\":0}\nnot json\r\n{\"n\":1}\n\"\xFF\xFE\"\n{\"n\":2}\n{", &["--rejects", rejects_arg]);
     assert_eq!(appended.code, 0, "{}", appended.stderr);
     let report = appended.report();
     assert_eq!((&report["records"], &report["rejected_lines"]), (&json!(3), &json!(3)));
@@ -171,7 +173,11 @@ fn times_come_from_the_common_names_or_the_named_field_or_the_clock() {
     assert_eq!((&report["time_fields"], &report["time_of_ingest"]), (&json!({"a.when": 1}), &json!(3)));
 
     let meta = place.cat(&["--meta"]);
-    assert!(meta[0].starts_with(r#"{"_seq":0,"_time":"2024-03-09T16:00:00.123456Z","record":{"@timestamp""#), "{}", meta[0]);
+    assert!(
+        meta[0].starts_with(r#"{"_seq":0,"_time":"2024-03-09T16:00:00.123456Z","record":{"@timestamp""#),
+        "{}",
+        meta[0]
+    );
     assert!(meta[1].starts_with(r#"{"_seq":1,"_time":"2024-03-09T16:00:00.250000Z","record":{"ts""#), "{}", meta[1]);
     assert!(meta[7].starts_with(r#"{"_seq":7,"_time":"2024-03-09T16:00:00.000000Z","record":{"a""#), "{}", meta[7]);
     let now: serde_json::Value = serde_json::from_str(&meta[2]).expect("JSON");
@@ -253,7 +259,10 @@ fn an_interrupt_leaves_a_clean_log() {
     let ended: support::Run = child.wait_with_output().expect("ends").into();
     assert_eq!(ended.code, 130, "{}", ended.stderr);
     let report = ended.report();
-    assert_eq!((&report["records"], &report["synced"], &report["stopped"]), (&json!(2), &json!(true), &json!("interrupted")));
+    assert_eq!(
+        (&report["records"], &report["synced"], &report["stopped"]),
+        (&json!(2), &json!(true), &json!("interrupted"))
+    );
     // Nothing was left to recover.
     assert_eq!(place.append(b"", &[]).report()["recovery"], json!(null));
     drop(input);
@@ -284,7 +293,11 @@ fn the_summary_is_text_on_stderr_unless_json_is_asked_for() {
     let file = place.file("one.ndjson", b"{\"ts\":\"2024-01-01T00:00:00Z\"}\n");
     let text = run(annals(["append", &place.log, &file]).stdin(Stdio::null()));
     assert_eq!(text.stdout, b"");
-    assert!(text.stderr.contains("appended 1 record to ") && text.stderr.contains("times from: ts 1"), "{}", text.stderr);
+    assert!(
+        text.stderr.contains("appended 1 record to ") && text.stderr.contains("times from: ts 1"),
+        "{}",
+        text.stderr
+    );
 }
 
 fn wait_for(condition: impl Fn() -> bool) {

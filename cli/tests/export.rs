@@ -35,8 +35,7 @@ fn one_file_or_a_dataset_with_a_report() {
     let more = [utf8(&dataset), "--rows-per-file", "500", "--with-json", "--report", utf8(&report_file)];
     let exported = place.run("export", &more);
     assert_eq!((exported.code, exported.stdout.len()), (0, 0), "{}", exported.stderr);
-    let report: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(&report_file).expect("read")).expect("JSON");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&report_file).expect("read")).expect("JSON");
     let rows: Vec<_> = report["files"].as_array().expect("files").iter().map(|file| file["rows"].clone()).collect();
     assert_eq!(rows, [json!(500), json!(500), json!(113)]);
 }
@@ -127,7 +126,9 @@ fn the_demo_runs_and_says_where_things_are() {
     let demo = run(&mut annals(["demo", utf8(&dir)]));
     assert_eq!(demo.code, 0, "{}", demo.stderr);
     let text = String::from_utf8(demo.stdout).expect("UTF-8");
-    for step in ["1. Append   1,113 records", "2. Seal", "3. Look up", "4. Verify   1,113 records", "5. Parquet  1,113 rows"] {
+    for step in
+        ["1. Append   1,113 records", "2. Seal", "3. Look up", "4. Verify   1,113 records", "5. Parquet  1,113 rows"]
+    {
         assert!(text.contains(step), "{step} in {text}");
     }
     let (log, parquet) = (dir.join("log"), dir.join("events.parquet"));

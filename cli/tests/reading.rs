@@ -76,10 +76,14 @@ fn tail_prints_the_last_records() {
 }
 
 #[test]
+#[cfg(unix)]
 fn tail_follows_a_log_that_other_processes_write() {
     let place = log_of(3);
-    let mut child =
-        annals(["tail", &place.log, "-f", "-n", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
+    let mut child = annals(["tail", &place.log, "-f", "-n", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("runs");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let mut next = || numbers(&[lines.next().expect("a line").expect("UTF-8")])[0];
     assert_eq!(next(), 2);
@@ -92,13 +96,22 @@ fn tail_follows_a_log_that_other_processes_write() {
     assert_eq!(place.append(b"{\"n\":6}\n", &[]).code, 0);
     assert_eq!(next(), 6);
 
-    if cfg!(unix) {
-        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
-        let ended: Run = child.wait_with_output().expect("ends").into();
-        assert_eq!(ended.code, 130, "{}", ended.stderr);
-    } else {
-        child.kill().expect("killed");
-    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
+    let ended: Run = child.wait_with_output().expect("ends").into();
+    assert_eq!(ended.code, 130, "{}", ended.stderr);
+}
+
+#[test]
+#[cfg(unix)]
+fn tail_ends_when_its_reader_goes_away_even_if_no_record_comes() {
+    let place = log_of(3);
+    let mut child =
+        annals(["tail", &place.log, "-f"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
+    let mut stdout = child.stdout.take().expect("a pipe");
+    stdout.read_exact(&mut [0; 10]).expect("ten bytes");
+    drop(stdout);
+    let ended: Run = child.wait_with_output().expect("ends").into();
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
 }
 
 #[test]
@@ -139,7 +152,8 @@ fn reading_writes_nothing() {
             .expect("listed")
             .map(|entry| {
                 let entry = entry.expect("an entry");
-                let bytes = if entry.path().is_file() { std::fs::read(entry.path()).expect("read") } else { Vec::new() };
+                let bytes =
+                    if entry.path().is_file() { std::fs::read(entry.path()).expect("read") } else { Vec::new() };
                 (entry.file_name(), bytes)
             })
             .collect();
@@ -168,8 +182,11 @@ fn records_wait_for_nobody() {
     // A follower sees a record while the writer's input is still open.
     let place = log_of(1);
     let mut writer = annals(["append", &place.log]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("runs");
-    let mut follower =
-        annals(["tail", &place.log, "-f", "-n", "0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("runs");
+    let mut follower = annals(["tail", &place.log, "-f", "-n", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("runs");
     let mut input = writer.stdin.take().expect("a pipe");
     // The follower begins at the end it finds: what comes before it looked is not for it.
     std::thread::sleep(std::time::Duration::from_millis(500));

@@ -27,7 +27,9 @@ fn the_comparison_tells_apart_what_differs_and_only_that() {
     ] {
         assert_ne!(parse(left), parse(right), "{left} and {right}");
     }
-    for (left, right) in [("1.0", "10e-1"), ("1.50", "1.5"), ("0.0", "0e9"), (r#""\u00e4\/""#, r#""ä/""#), ("[ ]", "[]")] {
+    for (left, right) in
+        [("1.0", "10e-1"), ("1.50", "1.5"), ("0.0", "0e9"), (r#""\u00e4\/""#, r#""ä/""#), ("[ ]", "[]")]
+    {
         assert_eq!(parse(left), parse(right), "{left} and {right}");
     }
 }

@@ -179,8 +179,7 @@ impl Summary {
             _ => String::new(),
         };
         let synced = if self.synced { "synced" } else { "NOT all synced" };
-        let mut text =
-            format!("appended {} to {}{seqs}, {synced}", plural(counts.seqs.records, "record"), self.log);
+        let mut text = format!("appended {} to {}{seqs}, {synced}", plural(counts.seqs.records, "record"), self.log);
         let rate = counts.bytes_plain as f64 / self.seconds.max(1e-6);
         text += &format!(
             "\n  {}, {} blank, {} rejected; {} in {:.2} s ({}/s)",

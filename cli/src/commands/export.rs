@@ -149,13 +149,11 @@ impl<'a> Job<'a> {
         let metadata = [("annals.log_id".to_owned(), self.reader.id().to_string())];
         let bar = records_bar("exporting", shape.records());
         let written = if is_file(self.out) {
-            let mut sink =
-                FileSink::create(self.out, &plan, &self.options, &metadata).map_err(export_failure)?;
+            let mut sink = FileSink::create(self.out, &plan, &self.options, &metadata).map_err(export_failure)?;
             self.push_all(&mut sink, &bar)?;
             Written::File(sink.finish().map_err(export_failure)?)
         } else {
-            let mut sink =
-                DatasetSink::create(self.out, &plan, &self.options, &metadata).map_err(export_failure)?;
+            let mut sink = DatasetSink::create(self.out, &plan, &self.options, &metadata).map_err(export_failure)?;
             self.push_all(&mut sink, &bar)?;
             Written::Dataset(sink.finish().map_err(export_failure)?)
         };

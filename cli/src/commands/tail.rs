@@ -7,6 +7,7 @@ use annals::{Reader, ScanRange};
 use crate::args::LogArg;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
+use crate::output::reader_is_gone;
 use crate::records::{MetaArgs, Printer};
 
 /// How soon a signal is noticed while no record comes.
@@ -56,6 +57,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             }
             Ok(None) => {
                 printer.flush()?;
+                if reader_is_gone() {
+                    return Err(Failure::ClosedPipe);
+                }
                 wait = WAIT;
             }
             Err(error) => printer.survive(error)?,

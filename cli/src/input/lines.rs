@@ -149,11 +149,11 @@ mod tests {
     }
 
     fn all_lines(cuts: &[Cut]) -> Vec<&[u8]> {
-        let whole = |cut| match cut {
-            &Cut::Lines(ref bytes) => Some(lines(bytes).map(trim_line_end)),
+        let whole = cuts.iter().filter_map(|cut| match cut {
+            Cut::Lines(bytes) => Some(bytes),
             Cut::Oversize { .. } => None,
-        };
-        cuts.iter().filter_map(whole).flatten().collect()
+        });
+        whole.flat_map(|bytes| lines(bytes).map(trim_line_end)).collect()
     }
 
     #[test]

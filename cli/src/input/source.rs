@@ -52,10 +52,7 @@ impl Source {
                     .and_then(|file| file.metadata())
                     .map_err(|error| Failure::io("open", path, &error))?;
                 if metadata.is_dir() {
-                    return Err(Failure::Failed(format!(
-                        "{} is a directory: name the files in it",
-                        path.display()
-                    )));
+                    return Err(Failure::Failed(format!("{} is a directory: name the files in it", path.display())));
                 }
                 Ok(metadata.is_file().then_some(metadata.len()))
             }

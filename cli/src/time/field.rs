@@ -64,7 +64,9 @@ impl TimeSource {
     /// Why a record has no time, for the person who asked that all have one.
     pub(crate) fn nothing_found(&self) -> String {
         match self {
-            Self::CommonNames => "no usable time under any of the common names (--time-field names the field)".to_owned(),
+            Self::CommonNames => {
+                "no usable time under any of the common names (--time-field names the field)".to_owned()
+            }
             Self::Field(path) => format!("no usable time in the field {path}"),
         }
     }

@@ -58,7 +58,9 @@ mod tests {
     fn agrees_with_jiff_wherever_jiff_goes() {
         let day: i64 = 86_400_000_000;
         // Every 11th day and some from the year 0 to the year 9999.
-        for micros in (-62_167_219_200_000_000i64..253_402_207_200_000_000).step_by((11 * day + 12_345_678_901) as usize) {
+        for micros in
+            (-62_167_219_200_000_000i64..253_402_207_200_000_000).step_by((11 * day + 12_345_678_901) as usize)
+        {
             let expected = jiff::Timestamp::from_microsecond(micros).expect("in range");
             assert_eq!(text(micros), format!("{expected:.6}"), "{micros}");
         }

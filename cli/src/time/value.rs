@@ -54,10 +54,10 @@ pub(crate) fn from_decimal(text: &str) -> Option<Timestamp> {
     }
     let point = whole.len() as i64 - leading_zeros as i64 + i64::from(exponent);
     let shift = match point {
-        ..DIGITS_MIN_MILLIS => 6,
-        ..DIGITS_MIN_MICROS => 3,
-        ..DIGITS_MIN_NANOS => 0,
-        ..=DIGITS_MAX => -3,
+        _ if point < DIGITS_MIN_MILLIS => 6,
+        _ if point < DIGITS_MIN_MICROS => 3,
+        _ if point < DIGITS_MIN_NANOS => 0,
+        _ if point <= DIGITS_MAX => -3,
         _ => return None,
     };
     // At most 23 digits are taken, so this can't overflow an i128.
