@@ -23,6 +23,11 @@ pub(crate) struct RangeArgs {
 }
 
 impl RangeArgs {
+    /// Whether no record is left out.
+    pub(crate) fn is_all(&self) -> bool {
+        self.seq.is_none() && self.since.is_none() && self.until.is_none()
+    }
+
     /// The same for the engine.
     pub(crate) fn scan_range(&self) -> ScanRange {
         self.scan_range_below(u64::MAX)

@@ -4,8 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use annals::{Background, Options, ReadBuffer, Reader, ScanRange, SealReport};
-use annals_export::ExportOptions;
+use annals::{Background, Options, ReadBuffer, Reader, SealReport};
 
 use crate::commands::export::Job;
 use crate::failure::{Failure, Result};
@@ -132,15 +131,8 @@ fn verify(reader: &Reader) -> Result<()> {
 }
 
 fn export(reader: &Reader, out: &Path) -> Result<u64> {
-    let job = Job {
-        reader: reader.clone(),
-        range: ScanRange::all(),
-        out,
-        options: ExportOptions::default(),
-        skip_damaged: false,
-    };
     let started = Instant::now();
-    let exported = job.run()?;
+    let exported = Job::whole(reader, out)?.run()?;
     say(&format!(
         "5. Parquet  {} in typed columns, {} of {} with JSON text for what has no one type: {} in {:.0} ms.",
         plural(exported.rows(), "row"),

@@ -109,14 +109,33 @@ pub(crate) enum Written {
 
 /// An export that is ready to run.
 pub(crate) struct Job<'a> {
-    pub(crate) reader: Reader,
-    pub(crate) range: ScanRange,
-    pub(crate) out: &'a Path,
-    pub(crate) options: ExportOptions,
-    pub(crate) skip_damaged: bool,
+    reader: Reader,
+    out: &'a Path,
+    options: ExportOptions,
+    /// Which records; never any that are appended while the export runs, since the records may be read twice.
+    range: ScanRange,
+    end_seq: u64,
+    /// Whether `range` leaves out none below `end_seq`.
+    is_whole: bool,
+    skip_damaged: bool,
 }
 
 impl<'a> Job<'a> {
+    /// An export of the whole log with the defaults.
+    pub(crate) fn whole(reader: &Reader, out: &'a Path) -> Result<Self> {
+        reader.refresh()?;
+        let end_seq = reader.end_seq();
+        Ok(Self {
+            reader: reader.clone(),
+            out,
+            options: ExportOptions::default(),
+            range: ScanRange::all().seqs(..end_seq),
+            end_seq,
+            is_whole: true,
+            skip_damaged: false,
+        })
+    }
+
     fn new(args: &'a Args) -> Result<Self> {
         let mut options = ExportOptions::default();
         if let Some(rows) = args.rows_per_file {
@@ -135,59 +154,57 @@ impl<'a> Job<'a> {
         options.with_json = args.with_json;
         options.overwrite = args.force;
 
-        let reader = Reader::open(&args.log.log)?;
-        reader.refresh()?;
-        // The records are read twice, and have to be the same both times.
-        let range = args.range.scan_range_below(reader.end_seq());
-        Ok(Self { reader, range, out: &args.out, options, skip_damaged: args.skip_damaged })
+        let mut job = Self::whole(&Reader::open(&args.log.log)?, &args.out)?;
+        job.options = options;
+        job.range = args.range.scan_range_below(job.end_seq);
+        job.is_whole = args.range.is_all();
+        job.skip_damaged = args.skip_damaged;
+        Ok(job)
     }
 
-    /// Reads the records once for their shape, and once to write them.
+    /// Finds the schema, then writes the records.
     pub(crate) fn run(&self) -> Result<Exported> {
-        let (shape, damage) = self.shape()?;
+        let shape = self.shape()?;
         let plan = Plan::new(&shape, &self.options).map_err(export_failure)?;
         let metadata = [("annals.log_id".to_owned(), self.reader.id().to_string())];
         let bar = records_bar("exporting", shape.records());
-        let written = if is_file(self.out) {
+        let (written, damage) = if is_file(self.out) {
             let mut sink = FileSink::create(self.out, &plan, &self.options, &metadata).map_err(export_failure)?;
-            self.push_all(&mut sink, &bar)?;
-            Written::File(sink.finish().map_err(export_failure)?)
+            let damage = self.push_all(&mut sink, &bar)?;
+            (Written::File(sink.finish().map_err(export_failure)?), damage)
         } else {
             let mut sink = DatasetSink::create(self.out, &plan, &self.options, &metadata).map_err(export_failure)?;
-            self.push_all(&mut sink, &bar)?;
-            Written::Dataset(sink.finish().map_err(export_failure)?)
+            let damage = self.push_all(&mut sink, &bar)?;
+            (Written::Dataset(sink.finish().map_err(export_failure)?), damage)
         };
         bar.finish_and_clear();
         Ok(Exported { written, damage })
     }
 
-    fn shape(&self) -> Result<(Shape, Vec<Damage>)> {
+    /// The exact shape of the records: for a whole log, mostly what was kept when it was sealed.
+    fn shape(&self) -> Result<Shape> {
+        if self.is_whole {
+            return Ok(self.reader.shape(self.end_seq)?);
+        }
         let mut shape = Shape::new();
-        let bar = records_bar("reading the schema of", self.reader.end_seq() - self.reader.first_seq());
-        let damage = self.each(&bar, |record| {
+        let bar = records_bar("reading", self.end_seq - self.reader.first_seq());
+        self.each(&bar, |record| {
             shape.observe(record.body()).map_err(|error| {
                 Failure::Integrity(format!("the body of record {} is not MessagePack: {error}", record.seq()))
             })
         })?;
         bar.finish_and_clear();
-        if let (false, Some(first)) = (self.skip_damaged, damage.first()) {
-            return Err(Failure::Integrity(format!(
-                "{first}. Nothing was exported; --skip-damaged exports what can be read, `annals verify` tells all that \
-                 can't"
-            )));
-        }
-        Ok((shape, damage))
+        Ok(shape)
     }
 
-    fn push_all(&self, sink: &mut impl RecordSink, bar: &ProgressBar) -> Result<()> {
+    fn push_all(&self, sink: &mut impl RecordSink, bar: &ProgressBar) -> Result<Vec<Damage>> {
         self.each(bar, |record| {
             let pushed = sink.push(record.seq(), record.timestamp().as_micros(), record.body());
             pushed.map_err(export_failure)
-        })?;
-        Ok(())
+        })
     }
 
-    /// Calls `take` with each record, and returns the damage met on the way.
+    /// Calls `take` with each record, and returns the damage met on the way if that is to be skipped.
     fn each(&self, bar: &ProgressBar, mut take: impl FnMut(Record<'_>) -> Result<()>) -> Result<Vec<Damage>> {
         let mut scan = self.reader.scan(self.range)?;
         let mut damage = Vec::new();
@@ -196,7 +213,13 @@ impl<'a> Job<'a> {
             match scan.advance() {
                 Ok(Some(record)) => take(record)?,
                 Ok(None) => return Ok(damage),
-                Err(Error::Damaged(place)) => damage.push(place),
+                Err(Error::Damaged(place)) if self.skip_damaged => damage.push(place),
+                Err(Error::Damaged(place)) => {
+                    return Err(Failure::Integrity(format!(
+                        "{place}. Nothing was exported; --skip-damaged exports what can be read, and `annals verify` \
+                         tells all that can't"
+                    )));
+                }
                 Err(error) => return Err(error.into()),
             }
             done += 1;
