@@ -6,9 +6,14 @@
 use crate::names::SegmentName;
 use crate::raw::RawSegment;
 use crate::sealed::SealedSlot;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Instant;
+
+/// How many sealed segments are held open at once. Each takes a file handle and about 150 KiB, most of it for its
+/// dictionary, so that both stay bounded however long the log grows.
+const OPEN_FILES_MAX: usize = 256;
 
 /// A segment of a log.
 #[derive(Debug, Clone)]
@@ -71,6 +76,8 @@ impl Chain {
 #[derive(Debug, Default)]
 pub(crate) struct View {
     chain: RwLock<Arc<Chain>>,
+    /// The sealed segments whose files are open, the one opened first in front.
+    opened: Mutex<VecDeque<Arc<SealedSlot>>>,
     /// The segment that is appended to.
     active: Mutex<Option<SegmentName>>,
     visible_seq: AtomicU64,
@@ -117,6 +124,17 @@ impl View {
             *chain = Arc::new(next);
         }
         self.notify();
+    }
+
+    /// Keeps the number of open files within bounds, now that the file of `slot` is open too.
+    pub(crate) fn note_opened(&self, slot: &Arc<SealedSlot>) {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.push_back(Arc::clone(slot));
+        if opened.len() > OPEN_FILES_MAX
+            && let Some(first) = opened.pop_front()
+        {
+            first.close();
+        }
     }
 
     /// The segment that is appended to.
