@@ -1,0 +1,186 @@
+//! Records encoded and ready to be appended.
+
+use crate::Timestamp;
+use crate::error::{Error, Result};
+use crate::msgpack::validate_body;
+use crate::raw::entry::{self, ENTRY_HEADER_BYTES};
+use crate::record::{KEY_BYTES_MAX, RECORD_BYTES_MAX};
+use serde::Serialize;
+
+/// Records that are appended together: all of them or none.
+///
+/// Encoding happens here, outside the log's lock. A batch can be cleared and filled again, which reuses its memory.
+///
+/// ```
+/// # fn main() -> Result<(), annals::Error> {
+/// # #[derive(serde::Serialize)] struct Login<'a> { user: &'a str, ok: bool }
+/// let mut batch = annals::Batch::new();
+/// batch.push(&Login { user: "ada", ok: true })?;
+/// batch.push(&Login { user: "bob", ok: false })?;
+/// assert_eq!(batch.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Default, Clone)]
+pub struct Batch {
+    payload: Vec<u8>,
+    count: u32,
+    /// Where the entries begin whose records take the time of the append.
+    untimed: Vec<usize>,
+    times: Option<(Timestamp, Timestamp)>,
+}
+
+impl Batch {
+    /// A batch without records.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a record that gets the time of its append.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] if `record` can't be encoded as a MessagePack map, [`Error::InvalidBody`] if it nests too
+    /// deep, [`Error::TooLarge`] beyond 16 MiB. The batch is then as it was.
+    pub fn push(&mut self, record: &(impl Serialize + ?Sized)) -> Result<()> {
+        self.add(None, b"", |payload| encode(record, payload))
+    }
+
+    /// Adds a record with a time of its own, which need not be later than that of the one before.
+    ///
+    /// # Errors
+    /// As [`Batch::push`].
+    pub fn push_at(&mut self, timestamp: Timestamp, record: &(impl Serialize + ?Sized)) -> Result<()> {
+        self.add(Some(timestamp), b"", |payload| encode(record, payload))
+    }
+
+    /// Adds a record whose body is already encoded: one MessagePack map, which is kept byte for byte. Without a
+    /// `timestamp` it gets the time of its append.
+    ///
+    /// # Errors
+    /// [`Error::InvalidBody`] if `body` is anything but one well-formed map, [`Error::TooLarge`] beyond 16 MiB. The
+    /// batch is then as it was.
+    pub fn push_raw(&mut self, timestamp: Option<Timestamp>, body: &[u8]) -> Result<()> {
+        self.add(timestamp, b"", |payload| {
+            check_size(body.len())?;
+            payload.extend_from_slice(body);
+            Ok(())
+        })
+    }
+
+    /// Removes all records and keeps the memory.
+    pub fn clear(&mut self) {
+        self.payload.clear();
+        self.untimed.clear();
+        (self.count, self.times) = (0, None);
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Whether there are no records.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How many bytes the records take in a frame.
+    pub fn bytes(&self) -> usize {
+        self.payload.len()
+    }
+
+    fn add(
+        &mut self,
+        timestamp: Option<Timestamp>,
+        key: &[u8],
+        body: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        debug_assert!(key.len() <= KEY_BYTES_MAX);
+        let start = entry::begin(&mut self.payload, timestamp.unwrap_or_default(), key);
+        let body_at = start + ENTRY_HEADER_BYTES + key.len();
+        let added = body(&mut self.payload).and_then(|()| {
+            check_size(self.payload.len() - body_at)?;
+            Ok(validate_body(&self.payload[body_at..])?)
+        });
+        if let Err(error) = added {
+            self.payload.truncate(start);
+            return Err(error);
+        }
+        entry::set_len(&mut self.payload[start..]);
+        match timestamp {
+            Some(timestamp) => self.note_time(timestamp),
+            None => self.untimed.push(start),
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    fn note_time(&mut self, timestamp: Timestamp) {
+        let (min, max) = self.times.unwrap_or((timestamp, timestamp));
+        self.times = Some((min.min(timestamp), max.max(timestamp)));
+    }
+
+    /// Gives the records without a time the time `now`, and computes the entries' checksums.
+    pub(crate) fn finish(&mut self, now: Timestamp) {
+        if !self.untimed.is_empty() {
+            self.note_time(now);
+        }
+        for start in self.untimed.drain(..) {
+            entry::set_timestamp(&mut self.payload[start..], now);
+        }
+        entry::checksum_all(&mut self.payload);
+    }
+
+    /// The entries, as [`Batch::finish`] left them.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The earliest and the latest time of the records; the epoch if there are none.
+    pub(crate) fn times(&self) -> (Timestamp, Timestamp) {
+        self.times.unwrap_or_default()
+    }
+
+    /// Gives back memory that a large batch left behind.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        self.payload.shrink_to(bytes);
+    }
+}
+
+fn encode(record: &(impl Serialize + ?Sized), payload: &mut Vec<u8>) -> Result<()> {
+    let mut serializer = rmp_serde::Serializer::new(payload).with_struct_map();
+    record.serialize(&mut serializer).map_err(|error| Error::Encode(error.to_string()))
+}
+
+fn check_size(body_len: usize) -> Result<()> {
+    match body_len <= RECORD_BYTES_MAX {
+        true => Ok(()),
+        false => Err(Error::TooLarge { what: "the record", found: body_len as u64, limit: RECORD_BYTES_MAX as u64 }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::msgpack::MsgPackError;
+
+    #[test]
+    fn a_record_that_is_no_map_is_refused_and_leaves_no_trace() {
+        let mut batch = Batch::new();
+        assert!(matches!(batch.push(&7), Err(Error::InvalidBody(MsgPackError::NotAMap))));
+        assert!(matches!(batch.push_raw(None, &[0x80, 0x80]), Err(Error::InvalidBody(_))));
+        assert!(matches!(batch.push_raw(None, &vec![0; RECORD_BYTES_MAX + 1]), Err(Error::TooLarge { .. })));
+        assert_eq!((batch.len(), batch.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn structs_are_encoded_with_their_field_names() {
+        #[derive(Serialize)]
+        struct Event {
+            user: &'static str,
+        }
+        let mut batch = Batch::new();
+        batch.push_at(Timestamp::from_micros(1), &Event { user: "ada" }).unwrap();
+        assert_eq!(batch.payload()[ENTRY_HEADER_BYTES..], *b"\x81\xA4user\xA3ada");
+    }
+}

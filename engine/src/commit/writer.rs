@@ -1,0 +1,187 @@
+//! The one who touches the files: writes chunks, syncs, ends segments and begins them, in the order of the jobs.
+
+use crate::commit::Seed;
+use crate::commit::head::Head;
+use crate::commit::prepare::PreparedSegment;
+use crate::commit::state::{Chunk, Job};
+use crate::error::{Error, Result};
+use crate::names::{HEAD, SegmentKind, SegmentName};
+use crate::options::Durability;
+use crate::raw::frame::{FrameHeader, FrameKind};
+use crate::raw::{RawSegment, Scan, encode_preamble};
+use crate::storage::{File, write_all_at};
+use crate::view::View;
+use crate::{Incarnation, Storage};
+use annals_index::{FileHeader, FileKind, SPECIFIC_BYTES};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    storage: Arc<dyn Storage>,
+    view: Arc<View>,
+    incarnation: Incarnation,
+    boot_id: [u8; 16],
+    reads_written: bool,
+    active: Option<Arc<RawSegment>>,
+    ordinal: u64,
+    written_seq: u64,
+    durable_seq: u64,
+    head: Arc<dyn File>,
+}
+
+/// How far the writer has come.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) written_seq: u64,
+    pub(crate) durable_seq: u64,
+    /// The buffers of the chunks, to be filled again.
+    pub(crate) buffers: Vec<Vec<u8>>,
+}
+
+impl Writer {
+    pub(crate) fn new(storage: Arc<dyn Storage>, view: Arc<View>, seed: &Seed, durability: Durability) -> Result<Self> {
+        let head = match storage.open_write(HEAD) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => storage.create(HEAD),
+            opened => opened,
+        }
+        .map_err(Error::io("open", storage.describe(HEAD)))?;
+        let writer = Self {
+            boot_id: storage.boot_id(),
+            storage,
+            view,
+            incarnation: seed.incarnation,
+            reads_written: durability != Durability::Durable,
+            active: None,
+            ordinal: seed.next_ordinal.saturating_sub(1),
+            written_seq: seed.next_seq,
+            durable_seq: seed.next_seq,
+            head,
+        };
+        writer.tell_readers()?;
+        Ok(writer)
+    }
+
+    /// Does the jobs in order, and syncs what was written if asked to.
+    ///
+    /// # Errors
+    /// The first failure; what comes after it is not tried.
+    pub(crate) fn run(&mut self, jobs: VecDeque<Job>, sync: bool) -> Result<Done> {
+        let mut buffers = Vec::new();
+        let before = (self.written_seq, self.durable_seq, self.ordinal);
+        for job in jobs {
+            match job {
+                Job::Write(chunk) => buffers.push(self.write(chunk)?),
+                Job::Close => self.close_segment()?,
+                Job::Open(prepared, base_seq) => self.open_segment(prepared, base_seq)?,
+            }
+        }
+        if sync {
+            self.sync()?;
+        }
+        if before != (self.written_seq, self.durable_seq, self.ordinal) {
+            self.tell_readers()?;
+        }
+        Ok(Done { written_seq: self.written_seq, durable_seq: self.durable_seq, buffers })
+    }
+
+    fn active(&self) -> Result<&Arc<RawSegment>> {
+        // Every chunk is placed after the job that opens its segment.
+        self.active.as_ref().ok_or(Error::Closed)
+    }
+
+    fn write(&mut self, chunk: Chunk) -> Result<Vec<u8>> {
+        let active = self.active()?;
+        write_all_at(&*active.file, &chunk.bytes, chunk.offset).map_err(Error::io("write", active.path.clone()))?;
+        active.extend(|scan| {
+            scan.positions.extend_from_slice(&chunk.positions);
+            chunk.headers.iter().for_each(|header| scan.note(header));
+            scan.end_offset = chunk.offset + chunk.bytes.len() as u64;
+        });
+        self.written_seq = self.written_seq.max(chunk.end_seq);
+        Ok(chunk.bytes)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        if let Some(active) = &self.active {
+            active.file.sync().map_err(Error::io("sync", active.path.clone()))?;
+        }
+        self.durable_seq = self.written_seq;
+        Ok(())
+    }
+
+    /// Makes everything durable, and says so in the segment's last frame.
+    fn close_segment(&mut self) -> Result<()> {
+        if self.durable_seq < self.written_seq {
+            self.sync()?;
+        }
+        let Some(active) = self.active.take() else { return Ok(()) };
+        let end = self.durable_seq;
+        let marker = FrameHeader::empty(FrameKind::Close, end, end, self.incarnation, active.salt);
+        let offset = active.scan().end_offset;
+        write_all_at(&*active.file, &marker.encode(active.salt), offset)
+            .map_err(Error::io("write", active.path.clone()))?;
+        active.file.sync().map_err(Error::io("sync", active.path.clone()))?;
+        active.extend(|scan| {
+            scan.note(&marker);
+            scan.end_offset = offset + marker.frame_bytes();
+        });
+        self.view.end_segment();
+        Ok(())
+    }
+
+    /// Gives a prepared file its header and its name. The space for both is there already.
+    fn open_segment(&mut self, prepared: PreparedSegment, base_seq: u64) -> Result<()> {
+        let active = install(&*self.storage, prepared, base_seq, self.incarnation, &[])?;
+        self.ordinal = active.name.ordinal;
+        self.view.begin_segment(&active);
+        self.active = Some(active);
+        Ok(())
+    }
+
+    fn tell_readers(&self) -> Result<()> {
+        let head = Head {
+            reads_written: self.reads_written,
+            durable_seq: self.durable_seq,
+            written_seq: self.written_seq,
+            ordinal: self.ordinal,
+            incarnation: self.incarnation,
+            boot_id: self.boot_id,
+        };
+        write_all_at(&*self.head, &head.encode(), 0).map_err(Error::io("write", self.storage.describe(HEAD)))?;
+        self.view.advance(head.visible_seq(), head.durable_seq);
+        Ok(())
+    }
+}
+
+/// Turns a prepared file into the raw segment that begins at `base_seq` and holds `frames` to begin with. When it gets
+/// its name, its header and those frames are durable.
+pub(crate) fn install(
+    storage: &dyn Storage,
+    prepared: PreparedSegment,
+    base_seq: u64,
+    incarnation: Incarnation,
+    frames: &[u8],
+) -> Result<Arc<RawSegment>> {
+    let name = SegmentName { base_seq, ordinal: prepared.ordinal, kind: SegmentKind::Raw };
+    let mut specific = [0; SPECIFIC_BYTES];
+    specific[..incarnation.0.len()].copy_from_slice(&incarnation.0);
+    let header = FileHeader {
+        kind: FileKind::Raw,
+        compatible: 0,
+        log_id: prepared.log_id.0,
+        file_id: prepared.file_id.0,
+        base_seq,
+        ordinal: prepared.ordinal,
+        created_us: storage.now().as_micros(),
+        specific,
+    };
+    let mut bytes = encode_preamble(&header);
+    bytes.extend_from_slice(frames);
+    let path = storage.describe(&name.to_string());
+    write_all_at(&*prepared.file, &bytes, 0).map_err(Error::io("write", path.clone()))?;
+    prepared.file.sync().map_err(Error::io("sync", path.clone()))?;
+    storage.rename(&prepared.name, &name.to_string()).map_err(Error::io("rename", prepared.path.clone()))?;
+    storage.sync_dir("").map_err(Error::io("sync", storage.describe("")))?;
+    Ok(Arc::new(RawSegment::new(name, path, header, prepared.file, Scan::new(base_seq))))
+}

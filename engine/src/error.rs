@@ -1,0 +1,151 @@
+//! What can go wrong, with the facts a person needs to act on it.
+
+use crate::msgpack::MsgPackError;
+use std::io;
+use std::sync::Arc;
+
+/// The result of this crate's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Bytes on disk that are not what the format says they have to be.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Damage {
+    /// The file.
+    pub path: String,
+    /// Where in the file, in bytes from its start.
+    pub offset: u64,
+    /// What was found there, and what was expected.
+    pub detail: String,
+    /// The first record that can't be read because of it, where that is known.
+    pub first_seq: Option<u64>,
+    /// The first record after those that can't be read, where that is known.
+    pub end_seq: Option<u64>,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is damaged at byte {}: {}", self.path, self.offset, self.detail)?;
+        match (self.first_seq, self.end_seq) {
+            (Some(first), Some(end)) if end > first => write!(f, " (records {first} to {})", end - 1),
+            (Some(first), None) => write!(f, " (from record {first})"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Everything the engine reports.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused something.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: String,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
+    /// Another process, or another handle in this one, has the log open for writing.
+    #[error("{path} is open for writing by {holder}: one writer at a time; readers need no lock")]
+    Locked {
+        /// The log's directory.
+        path: String,
+        /// Who holds it, as the holder wrote it down.
+        holder: String,
+    },
+    /// There is no log in the directory.
+    #[error("{path} is not an Annals log: it has no identity file")]
+    NotALog {
+        /// The directory.
+        path: String,
+    },
+    /// A log was to be created where one is.
+    #[error("{path} already holds a log")]
+    AlreadyExists {
+        /// The directory.
+        path: String,
+    },
+    /// A directory that holds other files was to become a log.
+    #[error("{path} is not empty and holds no log: choose another directory (found {found})")]
+    NotEmpty {
+        /// The directory.
+        path: String,
+        /// One of the files in it.
+        found: String,
+    },
+    /// The file is sound but made by a newer version.
+    #[error("{path}: {detail}")]
+    Unsupported {
+        /// The file.
+        path: String,
+        /// What this version doesn't know.
+        detail: String,
+    },
+    /// The bytes on disk are damaged.
+    #[error("{0}; run `annals verify` for all of it")]
+    Damaged(Damage),
+    /// An earlier write or sync failed; nothing is accepted until the log is opened again.
+    #[error("the log accepts nothing until it is opened again, since an earlier step failed: {0}")]
+    Poisoned(Arc<Error>),
+    /// There is no space for more records. Nothing was written, and the log goes on as soon as there is space.
+    #[error("no space to prepare {path} for more records: free some and append again ({source})")]
+    DiskFull {
+        /// The file that was to grow.
+        path: String,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
+    /// A record, key or batch beyond the limits.
+    #[error("{what} has {found} bytes; the limit is {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size in bytes.
+        found: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// An option outside its bounds.
+    #[error("option {option}: {detail}")]
+    InvalidOption {
+        /// The option's name.
+        option: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A body that was passed in encoded is not a MessagePack map.
+    #[error("the record body is not acceptable: {0}")]
+    InvalidBody(#[from] MsgPackError),
+    /// The value could not be encoded as a MessagePack map.
+    #[error("the record cannot be encoded: {0}")]
+    Encode(String),
+    /// The stored body is not of the type that was asked for.
+    #[error("record {seq} is not of the type asked for: {detail}")]
+    Decode {
+        /// The record.
+        seq: u64,
+        /// What differs.
+        detail: String,
+    },
+    /// The log was closed.
+    #[error("the log is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Wraps what the operating system said of `action` ("read", "create", …) on the file at `path`.
+    pub(crate) fn io(action: &'static str, path: String) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path, source: Arc::new(source) }
+    }
+
+    /// Whether bytes on disk are damaged, as opposed to anything else that may go wrong.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged(_) => true,
+            Self::Poisoned(cause) => cause.is_damage(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The two threads of a log: thin drivers over steps that can as well be run by hand.
+
+use crate::error::{Error, Result};
+use crate::log::Core;
+use crate::options::Durability;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How long a log is idle before it writes down what is durable.
+const IDLE: Duration = Duration::from_millis(50);
+/// How often a log that promises no syncs is synced all the same.
+const WRITTEN_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// How long sealing rests after a failure before it tries again.
+const SEAL_RETRY: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(crate) struct Threads {
+    keeper: JoinHandle<()>,
+    sealer: JoinHandle<()>,
+}
+
+impl Threads {
+    pub(crate) fn start(core: &Arc<Core>) -> Result<Self> {
+        let keeper = spawn("annals-keeper", Arc::clone(core), keep)?;
+        let sealer = spawn("annals-sealer", Arc::clone(core), seal)?;
+        Ok(Self { keeper, sealer })
+    }
+
+    /// Waits for both to end, which they do when the log is closed.
+    pub(crate) fn join(self) {
+        // A thread that panicked has said so; there is nothing to add.
+        let _ = self.keeper.join();
+        let _ = self.sealer.join();
+    }
+}
+
+fn spawn(name: &str, core: Arc<Core>, run: fn(&Core)) -> Result<JoinHandle<()>> {
+    let path = core.storage.describe("");
+    let spawned = thread::Builder::new().name(name.into()).spawn(move || run(&core));
+    spawned.map_err(Error::io("start a thread for", path))
+}
+
+/// Syncs what waits longer than it may, and writes watermarks when the log is idle.
+fn keep(core: &Core) {
+    let pause = match core.options.durability {
+        Durability::Buffered { interval } => interval,
+        Durability::Written => WRITTEN_SYNC_INTERVAL,
+        Durability::Durable => IDLE,
+    };
+    while core.committer.wait_for_work(pause) {
+        // A failure is kept in the committer, and every append returns it.
+        if core.committer.tick().unwrap_or(false) {
+            core.committer.stir();
+        }
+    }
+}
+
+/// Seals segments as they become due.
+fn seal(core: &Core) {
+    while !core.view.is_closed() {
+        // Taken before the look, so that no change after it goes unseen.
+        let state = || (core.view.chain().segments.len(), core.view.active());
+        let seen = state();
+        match core.seal_due() {
+            Ok(true) => core.view.set_sealing_stuck(false),
+            Ok(false) => {
+                core.view.wait(None, || core.view.is_closed() || state() != seen);
+            }
+            Err(_) => {
+                // Appends go on; `seal` returns the failure to whoever asks.
+                core.view.set_sealing_stuck(true);
+                core.view.wait(Some(std::time::Instant::now() + SEAL_RETRY), || core.view.is_closed());
+            }
+        }
+    }
+}

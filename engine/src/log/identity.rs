@@ -1,0 +1,80 @@
+//! The identity file: what makes a directory a log. docs/format.md, "Identity".
+
+use crate::LogId;
+use crate::error::{Damage, Error, Result};
+use crate::names::{IDENTITY, temporary};
+use crate::storage::{Storage, read_exact_at, write_all_at};
+use annals_index::{FileHeader, FileKind, HEADER_BYTES, HeaderError, SPECIFIC_BYTES};
+use std::io;
+
+/// The header stands in the file twice.
+const COPIES: usize = 2;
+/// Bytes of the file.
+pub(crate) const IDENTITY_BYTES: usize = COPIES * HEADER_BYTES;
+
+/// Writes the identity of a new log. When this returns, the log exists and will after any crash.
+pub(crate) fn create(storage: &dyn Storage, log_id: LogId) -> Result<()> {
+    let path = storage.describe(IDENTITY);
+    let header = FileHeader {
+        kind: FileKind::Identity,
+        compatible: 0,
+        log_id: log_id.0,
+        file_id: storage.random().map_err(Error::io("draw a random id for", path.clone()))?,
+        base_seq: 0,
+        ordinal: 0,
+        created_us: storage.now().as_micros(),
+        specific: [0; SPECIFIC_BYTES],
+    };
+    let name = temporary(IDENTITY);
+    match storage.remove(&name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
+        _ => {}
+    }
+    let file = storage.create(&name).map_err(Error::io("create", path.clone()))?;
+    write_all_at(&*file, &header.encode().repeat(COPIES), 0).map_err(Error::io("write", path.clone()))?;
+    file.sync().map_err(Error::io("sync", path.clone()))?;
+    storage.rename(&name, IDENTITY).map_err(Error::io("rename", path.clone()))?;
+    storage.sync_dir("").map_err(Error::io("sync", storage.describe("")))
+}
+
+/// Reads the log's id from whichever copy is sound, and what is wrong with the other.
+///
+/// # Errors
+/// [`Error::NotALog`] if there is no identity file, [`Error::Damaged`] if both copies are unusable.
+pub(crate) fn read(storage: &dyn Storage) -> Result<(FileHeader, Vec<Damage>)> {
+    let path = storage.describe(IDENTITY);
+    let file = storage.open(IDENTITY).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::NotALog { path: storage.describe("") },
+        _ => Error::io("open", path.clone())(error),
+    })?;
+    let mut damage = Vec::new();
+    let mut identity = None;
+    for copy in 0..COPIES {
+        let offset = (copy * HEADER_BYTES) as u64;
+        let mut bytes = [0; HEADER_BYTES];
+        let decoded = match read_exact_at(&*file, &mut bytes, offset) {
+            Ok(()) => FileHeader::decode(&bytes, FileKind::Identity),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(HeaderError::TooShort { found: 0 }),
+            Err(error) => return Err(Error::io("read", path)(error)),
+        };
+        match decoded {
+            Ok(header) => identity = identity.or(Some(header)),
+            Err(error @ (HeaderError::UnknownVersion { .. } | HeaderError::UnsupportedFeatures { .. })) => {
+                return Err(Error::Unsupported { path, detail: error.to_string() });
+            }
+            Err(error) => {
+                let detail = error.to_string();
+                damage.push(Damage { path: path.clone(), offset, detail, first_seq: None, end_seq: None });
+            }
+        }
+    }
+    if file.len().map_err(Error::io("read", path.clone()))? > IDENTITY_BYTES as u64 {
+        let detail = "more bytes than an identity file has".into();
+        damage.push(Damage { path, offset: IDENTITY_BYTES as u64, detail, first_seq: None, end_seq: None });
+    }
+    match (identity, damage.first()) {
+        (Some(header), _) => Ok((header, damage)),
+        (None, Some(first)) => Err(Error::Damaged(first.clone())),
+        (None, None) => unreachable!("every copy is either decoded or damaged"),
+    }
+}

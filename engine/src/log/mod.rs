@@ -1,0 +1,217 @@
+//! The writer's handle: opening, appending, sealing, closing.
+
+mod background;
+pub(crate) mod identity;
+mod open;
+mod seal;
+
+use crate::batch::Batch;
+use crate::commit::Committer;
+use crate::error::Result;
+use crate::options::{Background, Durability, Options};
+use crate::reader::{Reader, RecordBuf};
+use crate::recovery::RecoveryReport;
+use crate::storage::{Lock, Storage};
+use crate::view::View;
+use crate::{Incarnation, LogId, Timestamp};
+use background::Threads;
+pub use seal::SealReport;
+use serde::Serialize;
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A log that is open for appending. One handle may be used from many threads at once.
+///
+/// Opened by [`Options`]. Dropping it closes it, but for errors that only [`Log::close`] can return.
+#[derive(Debug)]
+pub struct Log {
+    core: Arc<Core>,
+    threads: Mutex<Option<Threads>>,
+    lock: Mutex<Option<Box<dyn Lock>>>,
+    recovery: RecoveryReport,
+}
+
+/// What the handle and the background share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    storage: Arc<dyn Storage>,
+    options: Options,
+    log_id: LogId,
+    incarnation: Incarnation,
+    view: Arc<View>,
+    /// The end of what recovery found in the log.
+    recovered_end: u64,
+    committer: Committer,
+    /// Held while a segment is being sealed.
+    sealing: Mutex<seal::Sealer>,
+}
+
+thread_local! {
+    /// Where a thread encodes single records.
+    static SINGLE: RefCell<Batch> = RefCell::default();
+}
+
+/// A thread keeps no more than this for its next record.
+const SINGLE_BYTES_KEPT: usize = 64 << 10;
+
+impl Log {
+    /// Appends one record with the time of the clock, and waits as the log's durability says. Returns its seq.
+    ///
+    /// # Errors
+    /// As [`Batch::push`] and [`Log::append_batch`].
+    pub fn append(&self, record: &(impl Serialize + ?Sized)) -> Result<u64> {
+        self.append_single(|batch| batch.push(record))
+    }
+
+    /// Appends one record with a time of its own.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn append_at(&self, timestamp: Timestamp, record: &(impl Serialize + ?Sized)) -> Result<u64> {
+        self.append_single(|batch| batch.push_at(timestamp, record))
+    }
+
+    /// Appends one record whose body is already encoded as a MessagePack map; without a `timestamp` it gets the time of
+    /// the clock.
+    ///
+    /// # Errors
+    /// As [`Batch::push_raw`] and [`Log::append_batch`].
+    pub fn append_raw(&self, timestamp: Option<Timestamp>, body: &[u8]) -> Result<u64> {
+        self.append_single(|batch| batch.push_raw(timestamp, body))
+    }
+
+    /// Appends a batch, all of it or nothing, and waits as the log's durability says. Returns the seqs of its records.
+    ///
+    /// The batch keeps its records, which now have their times; [`Batch::clear`] empties it for the next.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooLarge`] if it doesn't fit a segment, [`crate::Error::DiskFull`] if there is no space for it:
+    /// neither leaves a trace. [`crate::Error::Poisoned`] if writing or syncing failed now or before: then the records
+    /// may or may not be found when the log is opened again.
+    pub fn append_batch(&self, batch: &mut Batch) -> Result<Range<u64>> {
+        self.append_batch_with(batch, self.core.options.durability)
+    }
+
+    /// As [`Log::append_batch`], waiting for more than the log's durability asks for; asking for less changes nothing.
+    ///
+    /// # Errors
+    /// As [`Log::append_batch`].
+    pub fn append_batch_with(&self, batch: &mut Batch, durability: Durability) -> Result<Range<u64>> {
+        self.core.committer.append(batch, durability)
+    }
+
+    /// Makes everything appended so far durable. Returns the seq below which everything is.
+    ///
+    /// # Errors
+    /// [`crate::Error::Poisoned`] or [`crate::Error::Closed`].
+    pub fn sync(&self) -> Result<u64> {
+        self.core.committer.sync()
+    }
+
+    /// Seals everything appended so far, and waits for it. Appends may go on meanwhile, in a segment of their own.
+    ///
+    /// # Errors
+    /// [`crate::Error::Damaged`] if a segment that is to be sealed is damaged, and what the operating system says.
+    pub fn seal(&self) -> Result<SealReport> {
+        let end_seq = self.core.committer.end_segment()?;
+        self.core.seal_all(end_seq)
+    }
+
+    /// Does one round of what threads in the background do otherwise: syncs what waits, writes a watermark, seals what
+    /// is due. For logs opened with [`Background::Manual`].
+    ///
+    /// # Errors
+    /// As [`Log::sync`] and [`Log::seal`].
+    pub fn maintain(&self) -> Result<()> {
+        self.core.committer.tick()?;
+        while self.core.seal_due()? {}
+        Ok(())
+    }
+
+    /// Closes the log: makes everything durable, ends the active segment and gives up the lock.
+    ///
+    /// # Errors
+    /// [`crate::Error::Poisoned`], in which case the next opening recovers what can be recovered.
+    pub fn close(self) -> Result<()> {
+        self.shut()
+    }
+
+    /// A handle for reading, which sees appends as they become visible. Cheap; it may outlive the log.
+    pub fn reader(&self) -> Reader {
+        Reader::live(Arc::clone(&self.core.storage), self.core.log_id, Arc::clone(&self.core.view))
+    }
+
+    /// The record `seq`; `None` if there is none that is visible yet.
+    ///
+    /// # Errors
+    /// As [`Reader::get`].
+    pub fn get(&self, seq: u64) -> Result<Option<RecordBuf>> {
+        self.reader().get(seq)
+    }
+
+    /// What opening the log found out.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.recovery
+    }
+
+    /// The log's id.
+    pub fn id(&self) -> LogId {
+        self.core.log_id
+    }
+
+    /// The id of this opening of the writer.
+    pub fn incarnation(&self) -> Incarnation {
+        self.core.incarnation
+    }
+
+    /// The seq that the next record gets.
+    pub fn next_seq(&self) -> u64 {
+        self.core.committer.next_seq()
+    }
+
+    /// Every record below this seq is durable.
+    pub fn durable_seq(&self) -> u64 {
+        self.core.view.durable_seq()
+    }
+
+    fn append_single(&self, push: impl FnOnce(&mut Batch) -> Result<()>) -> Result<u64> {
+        SINGLE.with(|batch| {
+            // An encoder that itself appends to a log would find the thread's batch in use.
+            let Ok(mut batch) = batch.try_borrow_mut() else {
+                let mut batch = Batch::new();
+                push(&mut batch)?;
+                return Ok(self.append_batch(&mut batch)?.start);
+            };
+            batch.clear();
+            let appended = push(&mut batch).and_then(|()| self.append_batch(&mut batch));
+            batch.clear();
+            batch.shrink_to(SINGLE_BYTES_KEPT);
+            Ok(appended?.start)
+        })
+    }
+
+    fn shut(&self) -> Result<()> {
+        let closed = self.core.committer.close();
+        self.core.view.close();
+        if let Some(threads) = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            threads.join();
+        }
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+        closed
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let _ = self.shut();
+    }
+}
+
+/// Threads are started only if the options ask for them.
+fn start_threads(core: &Arc<Core>) -> Result<Option<Threads>> {
+    match core.options.background {
+        Background::Threads => Threads::start(core).map(Some),
+        Background::Manual => Ok(None),
+    }
+}

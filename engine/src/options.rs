@@ -1,0 +1,164 @@
+//! How a log is opened: every choice with its default, unit and bounds.
+
+use crate::error::{Error, Result};
+use crate::raw::frame::FRAME_BYTES_MAX;
+use std::time::Duration;
+
+/// When an append returns, and so what the record has survived by then. docs/durability.md tells the whole of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// The record is in memory, and is written and synced within `interval`. A killed process loses it.
+    Buffered {
+        /// Longest time until the record is synced; at least 1 ms.
+        interval: Duration,
+    },
+    /// The record has been given to the operating system. A killed process loses nothing; a crash of the system or a
+    /// power cut may.
+    Written,
+    /// The record has been synced to the disk. Nothing that the disk survives loses it.
+    Durable,
+}
+
+/// Who does the work that no caller waits for: interval syncs, watermarks of an idle log, sealing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Background {
+    /// Two threads of the log's own.
+    #[default]
+    Threads,
+    /// Nobody, until [`crate::Log::maintain`] is called.
+    Manual,
+}
+
+/// Default of [`Options::segment_bytes`].
+pub const SEGMENT_BYTES_DEFAULT: u64 = 32 << 20;
+/// Bounds of [`Options::segment_bytes`].
+pub const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = (64 << 10)..=(2 << 30);
+/// Default of [`Options::queue_bytes`].
+pub const QUEUE_BYTES_DEFAULT: usize = 8 << 20;
+/// Default of [`Options::unsealed_segments_max`].
+pub const UNSEALED_SEGMENTS_MAX_DEFAULT: usize = 2;
+
+/// Options of a log. They apply to one opening; none is stored in the log.
+///
+/// ```no_run
+/// # fn main() -> Result<(), annals::Error> {
+/// use annals::{Durability, Options};
+/// let log = Options::new().durability(Durability::Written).roll_daily(true).open_or_create("audit.annals")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub(crate) durability: Durability,
+    pub(crate) segment_bytes: u64,
+    pub(crate) segment_age: Option<Duration>,
+    pub(crate) roll_daily: bool,
+    pub(crate) queue_bytes: usize,
+    pub(crate) unsealed_segments_max: usize,
+    pub(crate) background: Background,
+    pub(crate) map_files: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Durable,
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            segment_age: None,
+            roll_daily: false,
+            queue_bytes: QUEUE_BYTES_DEFAULT,
+            unsealed_segments_max: UNSEALED_SEGMENTS_MAX_DEFAULT,
+            background: Background::Threads,
+            map_files: true,
+        }
+    }
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What an append waits for unless the call asks for more. Default: [`Durability::Durable`].
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How large a segment grows before the next is begun, in bytes. Default 32 MiB; 64 KiB to 2 GiB. A batch can't
+    /// be larger than a segment.
+    #[must_use]
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// How old a segment grows before an append begins the next. Default: any age.
+    #[must_use]
+    pub fn segment_age(mut self, age: Duration) -> Self {
+        self.segment_age = Some(age);
+        self
+    }
+
+    /// Whether the first append of a UTC day, by the clock, begins a segment. Default: no.
+    #[must_use]
+    pub fn roll_daily(mut self, daily: bool) -> Self {
+        self.roll_daily = daily;
+        self
+    }
+
+    /// How many bytes of records may wait to be written before appends wait too. Default 8 MiB; at least 64 KiB. A
+    /// larger batch is accepted when nothing else waits.
+    #[must_use]
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.queue_bytes = bytes;
+        self
+    }
+
+    /// How many full segments may wait to be sealed before appends wait for sealing. Default 2; at least 1.
+    #[must_use]
+    pub fn unsealed_segments_max(mut self, segments: usize) -> Self {
+        self.unsealed_segments_max = segments;
+        self
+    }
+
+    /// Who seals and syncs in the background. Default: threads of the log's own.
+    #[must_use]
+    pub fn background(mut self, background: Background) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// Whether index files are mapped into memory; otherwise they are read. Default: mapped.
+    #[must_use]
+    pub fn map_files(mut self, map: bool) -> Self {
+        self.map_files = map;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let invalid = |option, detail: &str| Err(Error::InvalidOption { option, detail: detail.into() });
+        if !SEGMENT_BYTES_RANGE.contains(&self.segment_bytes) {
+            return invalid("segment_bytes", "a segment has 64 KiB to 2 GiB");
+        }
+        if self.queue_bytes < 64 << 10 {
+            return invalid("queue_bytes", "at least 64 KiB have to be able to wait");
+        }
+        if self.unsealed_segments_max == 0 {
+            return invalid("unsealed_segments_max", "at least one segment has to be able to wait");
+        }
+        if let Durability::Buffered { interval } = self.durability
+            && interval < Duration::from_millis(1)
+        {
+            return invalid("durability", "the interval of a buffered log is at least 1 ms");
+        }
+        Ok(())
+    }
+
+    /// The largest frame, in bytes.
+    pub(crate) fn frame_bytes_max(&self, overhead: u64) -> u64 {
+        (self.segment_bytes - overhead).min(FRAME_BYTES_MAX as u64)
+    }
+}

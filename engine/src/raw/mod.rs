@@ -1,0 +1,15 @@
+//! Raw segments: the files that records are appended to. docs/format.md, "Raw segment".
+//!
+//! Everything here reads and writes bytes in the shape of the format. What an unclean end means is decided by
+//! `recovery`, and when to write is decided by `commit`.
+
+pub(crate) mod entry;
+pub(crate) mod frame;
+mod header;
+mod scan;
+mod segment;
+mod window;
+
+pub(crate) use header::{DATA_START, HEADER_COPY_AT, encode_preamble, read_header};
+pub(crate) use scan::{BadRange, MISSING, Scan, Scanner};
+pub(crate) use segment::{RawCursor, RawSegment, ReadAhead};

@@ -1,0 +1,201 @@
+//! A raw segment that is open for reading, while it may still be growing.
+
+use crate::checksum::Salt;
+use crate::error::{Damage, Error, Result};
+use crate::names::SegmentName;
+use crate::raw::entry::{self, ENTRY_BYTES_MAX, ENTRY_HEADER_BYTES};
+use crate::raw::header::DATA_START;
+use crate::raw::scan::{BadRange, MISSING, Scan};
+use crate::record::{RecordKind, StoredRecord};
+use crate::storage::{File, read_exact_at};
+use crate::{FileId, Incarnation, Timestamp};
+use annals_index::FileHeader;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+/// An open raw segment. What is known of its records only ever grows.
+#[derive(Debug)]
+pub(crate) struct RawSegment {
+    pub(crate) name: SegmentName,
+    pub(crate) path: String,
+    pub(crate) header: FileHeader,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) salt: Salt,
+    scan: RwLock<Scan>,
+}
+
+impl RawSegment {
+    pub(crate) fn new(name: SegmentName, path: String, header: FileHeader, file: Arc<dyn File>, scan: Scan) -> Self {
+        let salt = Salt::of(FileId(header.file_id));
+        Self { name, path, header, file, salt, scan: RwLock::new(scan) }
+    }
+
+    /// What is known of the segment's records.
+    pub(crate) fn scan(&self) -> RwLockReadGuard<'_, Scan> {
+        self.scan.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The opening of the writer that began the segment.
+    pub(crate) fn writer(&self) -> Incarnation {
+        Incarnation(std::array::from_fn(|i| self.header.specific[i]))
+    }
+
+    /// Bytes of the frames that are known.
+    pub(crate) fn frames_bytes(&self) -> u64 {
+        self.scan().end_offset.saturating_sub(DATA_START)
+    }
+
+    /// Extends what is known of the segment's records.
+    pub(crate) fn extend(&self, change: impl FnOnce(&mut Scan)) {
+        change(&mut self.scan.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Where the entry of `seq` stands: its offset, the most bytes it can have, and its incarnation.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the record is known to be lost.
+    fn locate(&self, seq: u64) -> Result<Option<(u64, usize, Incarnation)>> {
+        let scan = self.scan();
+        let Some(index) = seq.checked_sub(scan.base_seq).and_then(|index| usize::try_from(index).ok()) else {
+            return Ok(None);
+        };
+        let Some(&position) = scan.positions.get(index) else { return Ok(None) };
+        if position == MISSING {
+            return Err(self.missing(&scan, seq));
+        }
+        // A record that ends a run of readable ones may be followed by bad bytes: its own length decides then.
+        let end = match scan.positions.get(index + 1) {
+            Some(&MISSING) => u64::from(position) + ENTRY_BYTES_MAX as u64,
+            Some(&next) => u64::from(next),
+            None => scan.end_offset,
+        };
+        let run = scan.runs.partition_point(|&(first, _)| first <= seq);
+        let incarnation = run.checked_sub(1).map_or(Incarnation([0; 16]), |run| scan.runs[run].1);
+        let room = end.saturating_sub(position.into()).min(ENTRY_BYTES_MAX as u64);
+        Ok(Some((position.into(), room as usize, incarnation)))
+    }
+
+    fn missing(&self, scan: &Scan, seq: u64) -> Error {
+        let bad = scan.bad.iter().find(|bad| bad.first_seq <= seq && bad.end_seq.is_none_or(|end| seq < end));
+        match bad {
+            Some(bad) => Error::Damaged(self.damage(bad)),
+            None => self.damaged(scan.end_offset, "the record is missing".into(), seq),
+        }
+    }
+
+    /// A bad range as it is reported.
+    pub(crate) fn damage(&self, bad: &BadRange) -> Damage {
+        let detail = format!("{} ({} bytes that cannot be read)", bad.why, bad.end - bad.start);
+        let (first_seq, end_seq) = (Some(bad.first_seq), bad.end_seq);
+        Damage { path: self.path.clone(), offset: bad.start, detail, first_seq, end_seq }
+    }
+
+    fn damaged(&self, offset: u64, detail: String, seq: u64) -> Error {
+        let (first_seq, end_seq) = (Some(seq), Some(seq + 1));
+        Error::Damaged(Damage { path: self.path.clone(), offset, detail, first_seq, end_seq })
+    }
+
+    /// The earliest and latest timestamp of the segment's records; `None` if it has none.
+    pub(crate) fn times(&self) -> Option<(Timestamp, Timestamp)> {
+        self.scan().times
+    }
+}
+
+/// Reads records of one raw segment, holding the bytes around the last one.
+#[derive(Debug, Default)]
+pub(crate) struct RawCursor {
+    file: Option<FileId>,
+    start: u64,
+    buffer: Vec<u8>,
+    current: Option<Current>,
+}
+
+/// The record that was read last, as it stands in the buffer.
+#[derive(Debug, Clone)]
+struct Current {
+    seq: u64,
+    incarnation: Incarnation,
+    kind: RecordKind,
+    timestamp: Timestamp,
+    key: Range<usize>,
+    body: Range<usize>,
+}
+
+/// How much is read around a record when neighbours are likely to be asked for next.
+const CHUNK_BYTES: u64 = 256 << 10;
+
+/// Which neighbours of a record are likely to be asked for next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadAhead {
+    None,
+    Forward,
+    Backward,
+}
+
+impl RawCursor {
+    /// Reads and checks the record `seq` of `segment`, which [`RawCursor::current`] then gives. `false` if the segment
+    /// doesn't have it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if its bytes are not sound, [`Error::Io`] if they can't be read.
+    pub(crate) fn read(&mut self, segment: &RawSegment, seq: u64, ahead: ReadAhead) -> Result<bool> {
+        self.current = None;
+        let Some((offset, mut room, incarnation)) = segment.locate(seq)? else { return Ok(false) };
+        if room > CHUNK_BYTES as usize {
+            // What follows may be unused space or bad bytes: the entry's own length tells how much it needs.
+            let at = self.fill(segment, offset, ENTRY_HEADER_BYTES, seq, ReadAhead::None)?;
+            let peeked = entry::peek(&self.buffer[at..]);
+            room = room.min(peeked.map_err(|e| segment.damaged(offset, e.to_string(), seq))?.0);
+        }
+        let at = self.fill(segment, offset, room, seq, ahead)?;
+        let decoded = entry::decode(&self.buffer[at..], seq, incarnation, segment.salt);
+        let (record, len) = decoded.map_err(|error| segment.damaged(offset, error.to_string(), seq))?;
+        let body_at = at + len - record.body.len();
+        self.current = Some(Current {
+            seq,
+            incarnation,
+            kind: record.kind,
+            timestamp: record.timestamp,
+            key: body_at - record.key.len()..body_at,
+            body: body_at..at + len,
+        });
+        Ok(true)
+    }
+
+    /// The record that was read last.
+    pub(crate) fn current(&self) -> Option<StoredRecord<'_>> {
+        let current = self.current.as_ref()?;
+        Some(StoredRecord {
+            seq: current.seq,
+            incarnation: current.incarnation,
+            kind: current.kind,
+            flags: 0,
+            timestamp: current.timestamp,
+            key: &self.buffer[current.key.clone()],
+            body: &self.buffer[current.body.clone()],
+        })
+    }
+
+    /// Has the `want` bytes from `offset` on in the buffer, and returns where.
+    fn fill(&mut self, segment: &RawSegment, offset: u64, want: usize, seq: u64, ahead: ReadAhead) -> Result<usize> {
+        let file = FileId(segment.header.file_id);
+        let end = offset + want as u64;
+        let held = self.file == Some(file) && self.start <= offset && end <= self.start + self.buffer.len() as u64;
+        if !held {
+            let (from, to) = match ahead {
+                ReadAhead::None => (offset, end),
+                ReadAhead::Forward => (offset, end.max((offset + CHUNK_BYTES).min(segment.scan().end_offset))),
+                ReadAhead::Backward => (end.saturating_sub(CHUNK_BYTES).min(offset), end),
+            };
+            self.file = None;
+            self.buffer.resize((to - from) as usize, 0);
+            read_exact_at(&*segment.file, &mut self.buffer, from).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => segment.damaged(offset, "the file ends inside a record".into(), seq),
+                _ => Error::io("read", segment.path.clone())(error),
+            })?;
+            (self.file, self.start) = (Some(file), from);
+        }
+        Ok((offset - self.start) as usize)
+    }
+}

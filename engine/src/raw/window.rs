@@ -1,0 +1,95 @@
+//! A window onto a file that is read once from front to back, whatever the sizes of what is in it.
+
+use crate::storage::{File, read_exact_at};
+use std::io;
+
+/// How much is read at a time.
+const WINDOW_BYTES: usize = 256 << 10;
+
+/// The bytes of a file around where a reader stands. Holds one window, or one item where that is larger.
+#[derive(Debug)]
+pub(crate) struct Window<'a> {
+    file: &'a dyn File,
+    len: u64,
+    start: u64,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Window<'a> {
+    /// A window onto the first `len` bytes of `file`.
+    pub(crate) fn new(file: &'a dyn File, len: u64) -> Self {
+        Self { file, len, start: 0, buffer: Vec::new() }
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn file_len(&self) -> u64 {
+        self.len
+    }
+
+    /// The bytes from `offset` on: `want` of them, or fewer where the file ends before.
+    pub(crate) fn bytes(&mut self, offset: u64, want: usize) -> io::Result<&[u8]> {
+        let want = want.min(usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX));
+        let held = self.start <= offset && offset + want as u64 <= self.start + self.buffer.len() as u64;
+        if !held {
+            let load = want.max(WINDOW_BYTES.min((self.len - offset.min(self.len)) as usize));
+            // The buffer is left empty if the read fails, so that nothing half read is ever served.
+            let mut buffer = std::mem::take(&mut self.buffer);
+            buffer.resize(load, 0);
+            read_exact_at(self.file, &mut buffer, offset)?;
+            (self.buffer, self.start) = (buffer, offset);
+        }
+        let at = (offset - self.start) as usize;
+        Ok(&self.buffer[at..at + want])
+    }
+
+    /// Whether there are only zeros from `offset` to the end of the file.
+    pub(crate) fn is_zero_from(&mut self, mut offset: u64) -> io::Result<bool> {
+        while offset < self.len {
+            let bytes = self.bytes(offset, WINDOW_BYTES)?;
+            if !is_zero(bytes) {
+                return Ok(false);
+            }
+            offset += bytes.len() as u64;
+        }
+        Ok(true)
+    }
+
+    /// Whether some disk sector, or the part of one, inside `from..to` holds only zeros: what is left where a write
+    /// did not arrive.
+    pub(crate) fn has_zero_sector(&mut self, from: u64, to: u64) -> io::Result<bool> {
+        /// A part of a sector that is shorter says nothing.
+        const PART_BYTES_MIN: u64 = 32;
+        let mut at = from;
+        while at < to {
+            let end = (at + 1).next_multiple_of(SECTOR_BYTES).min(to);
+            if end - at >= PART_BYTES_MIN && is_zero(self.bytes(at, (end - at) as usize)?) {
+                return Ok(true);
+            }
+            at = end;
+        }
+        Ok(false)
+    }
+
+    /// The end of what is not zero in `from..` to the end of the file; `from` if there is nothing.
+    pub(crate) fn end_of_data(&mut self, from: u64) -> io::Result<u64> {
+        let (mut at, mut end) = (from, from);
+        while at < self.len {
+            let bytes = self.bytes(at, WINDOW_BYTES)?;
+            if let Some(last) = bytes.iter().rposition(|&byte| byte != 0) {
+                end = at + last as u64 + 1;
+            }
+            at += bytes.len() as u64;
+        }
+        Ok(end)
+    }
+}
+
+/// The smallest unit a disk writes as one.
+const SECTOR_BYTES: u64 = 512;
+
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    // Whole chunks first: this compiles to vector code.
+    let mut chunks = bytes.chunks_exact(64);
+    chunks.by_ref().all(|chunk| chunk.iter().fold(0, |seen, byte| seen | byte) == 0)
+        && chunks.remainder().iter().all(|&byte| byte == 0)
+}

@@ -1,0 +1,94 @@
+//! Where a reader keeps the bytes around the record it read last.
+
+use crate::FileId;
+use crate::error::{Damage, Error, Result};
+use crate::raw::{RawCursor, ReadAhead};
+use crate::reader::Source;
+use crate::record::{Record, StoredRecord};
+use crate::sealed::{BlockBuf, SealedFile};
+use crate::view::{Chain, Segment};
+use std::sync::Arc;
+
+/// Memory for reading: the bytes around the last record, from which it is borrowed. Reuse one for many reads.
+#[derive(Debug, Default)]
+pub struct ReadBuffer {
+    raw: RawCursor,
+    block: BlockBuf,
+    /// The file that `block` is of.
+    block_file: Option<FileId>,
+    /// The record that was read last is in `block`, and has this seq.
+    in_block: Option<u64>,
+}
+
+impl ReadBuffer {
+    /// A buffer without memory yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The record that was read last.
+    pub(crate) fn current(&self) -> Option<Record<'_>> {
+        self.stored().map(Record::new)
+    }
+
+    pub(crate) fn stored(&self) -> Option<StoredRecord<'_>> {
+        match self.in_block {
+            Some(seq) => self.block.get(seq),
+            None => self.raw.current(),
+        }
+    }
+
+    /// Reads `seq` from the segment at `index` of `chain`, so that [`ReadBuffer::current`] gives it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the record can't be read, or is not there.
+    pub(crate) fn read(
+        &mut self,
+        source: &Source,
+        chain: &Chain,
+        index: usize,
+        seq: u64,
+        ahead: ReadAhead,
+    ) -> Result<()> {
+        match &chain.segments[index] {
+            Segment::Raw(raw) => {
+                self.in_block = None;
+                match self.raw.read(raw, seq, ahead)? {
+                    true => Ok(()),
+                    false => Err(missing(&raw.path, raw.scan().end_offset, raw.scan().end_seq(), chain, index)),
+                }
+            }
+            Segment::Sealed(slot) => {
+                let file = source.sealed(slot)?;
+                if !file.seqs().contains(&seq) {
+                    return Err(missing(file.path(), 0, file.seqs().end, chain, index));
+                }
+                self.read_sealed(&file, seq)
+            }
+        }
+    }
+
+    /// Reads `seq`, which `file` covers.
+    pub(crate) fn read_sealed(&mut self, file: &Arc<SealedFile>, seq: u64) -> Result<()> {
+        self.in_block = None;
+        if self.block_file != Some(file.file_id()) || !self.block.contains(seq) {
+            self.block_file = None;
+            file.seek(seq, &mut self.block)?;
+            self.block_file = Some(file.file_id());
+        }
+        self.in_block = Some(seq);
+        Ok(())
+    }
+}
+
+/// The error for records that no file holds, though files before and after them are there.
+fn missing(path: &str, offset: u64, end_of_file: u64, chain: &Chain, index: usize) -> Error {
+    let end = chain.end_of(index);
+    Error::Damaged(Damage {
+        path: path.to_owned(),
+        offset,
+        detail: "the file ends before the next one begins: records are missing".into(),
+        first_seq: Some(end_of_file),
+        end_seq: (end != u64::MAX).then_some(end),
+    })
+}

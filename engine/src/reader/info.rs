@@ -1,0 +1,123 @@
+//! What a log consists of, for people and programs that look after it.
+
+use crate::error::{Error, Result};
+use crate::log::identity;
+use crate::names::QUARANTINE;
+use crate::reader::Reader;
+use crate::view::Segment;
+use crate::{LogId, Timestamp};
+use std::io;
+
+/// What a log consists of.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct LogInfo {
+    /// The log's directory.
+    pub path: String,
+    /// The log's id.
+    pub log_id: LogId,
+    /// When the log was created, in µs since the Unix epoch.
+    pub created: Timestamp,
+    /// The seq of the first record.
+    pub first_seq: u64,
+    /// The seq after the last record that a reader sees.
+    pub end_seq: u64,
+    /// Bytes of all segments and indexes on disk.
+    pub bytes: u64,
+    /// Bytes of the bodies in sealed segments, as they were appended.
+    pub sealed_body_bytes: u64,
+    /// The segments, in order.
+    pub segments: Vec<SegmentInfo>,
+    /// Files in quarantine: bytes that recovery took out of the log and kept.
+    pub quarantine: Vec<String>,
+}
+
+/// One segment of a log.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct SegmentInfo {
+    /// The file's name.
+    pub name: String,
+    /// Whether the segment is sealed.
+    pub sealed: bool,
+    /// The seq of its first record.
+    pub first_seq: u64,
+    /// The seq after its last record.
+    pub end_seq: u64,
+    /// Bytes of the file, and of its index.
+    pub bytes: u64,
+    /// The earliest time of its records; `None` if it has none, or if it can't be read.
+    pub time_min: Option<Timestamp>,
+    /// The latest time of its records.
+    pub time_max: Option<Timestamp>,
+    /// Why the segment can't be read, if that is so.
+    pub error: Option<String>,
+}
+
+impl Reader {
+    /// What the log consists of. Reads the trailer of every sealed segment, and no records.
+    ///
+    /// # Errors
+    /// What the operating system says; a segment that can't be read is told in its [`SegmentInfo`].
+    pub fn info(&self) -> Result<LogInfo> {
+        self.refresh()?;
+        let source = self.source();
+        let (identity, _) = identity::read(&*source.storage)?;
+        let chain = source.view.chain();
+        let visible = self.end_seq();
+        let mut sealed_body_bytes = 0;
+        let mut segments = Vec::with_capacity(chain.segments.len());
+        for (index, segment) in chain.segments.iter().enumerate() {
+            let name = segment.name();
+            let mut info = SegmentInfo {
+                name: name.to_string(),
+                sealed: matches!(segment, Segment::Sealed(_)),
+                first_seq: name.base_seq,
+                end_seq: chain.end_of(index).min(visible),
+                bytes: self.file_bytes(&name.to_string())?,
+                time_min: None,
+                time_max: None,
+                error: None,
+            };
+            let times = match segment {
+                Segment::Raw(raw) => raw.times(),
+                Segment::Sealed(slot) => match source.sealed(slot) {
+                    Ok(file) => {
+                        sealed_body_bytes += file.summary().body_bytes;
+                        info.bytes += self.file_bytes(&name.index().to_string())?;
+                        file.time_range().map(|times| times.into_inner())
+                    }
+                    Err(error) => {
+                        info.error = Some(error.to_string());
+                        None
+                    }
+                },
+            };
+            (info.time_min, info.time_max) = times.map_or((None, None), |(min, max)| (Some(min), Some(max)));
+            segments.push(info);
+        }
+        let mut quarantine = match source.storage.list(QUARANTINE) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            listed => listed.map_err(Error::io("list", source.storage.describe(QUARANTINE)))?,
+        };
+        quarantine.sort_unstable();
+        Ok(LogInfo {
+            path: source.storage.describe(""),
+            log_id: self.id(),
+            created: Timestamp::from_micros(identity.created_us),
+            first_seq: self.first_seq(),
+            end_seq: visible,
+            bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            sealed_body_bytes,
+            segments,
+            quarantine,
+        })
+    }
+
+    fn file_bytes(&self, name: &str) -> Result<u64> {
+        match self.source().storage.open(name) {
+            Ok(file) => file.len().map_err(Error::io("read", self.source().storage.describe(name))),
+            // Sealed or retired since, or an index that is still to be made.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(Error::io("open", self.source().storage.describe(name))(error)),
+        }
+    }
+}

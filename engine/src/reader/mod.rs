@@ -1,0 +1,203 @@
+//! Reading a log: by seq, in ranges, and as it grows; in the writer's process or beside it.
+
+mod attach;
+mod buffer;
+mod info;
+mod scan;
+mod shape;
+mod tail;
+mod verify;
+
+use crate::error::{Damage, Error, Result};
+use crate::names::SegmentName;
+use crate::raw::ReadAhead;
+use crate::record::Record;
+pub use crate::record::RecordBuf;
+use crate::sealed::{SealedFile, SealedSlot};
+use crate::storage::DirStorage;
+use crate::view::View;
+use crate::{LogId, Storage};
+use attach::Attachment;
+pub use buffer::ReadBuffer;
+pub use info::{LogInfo, SegmentInfo};
+pub use scan::{Scan, ScanRange};
+use std::path::Path;
+use std::sync::Arc;
+pub use tail::Tail;
+pub use verify::VerifyReport;
+
+/// A handle for reading a log. Takes no lock, starts no thread and writes nothing; any number may be open, in the
+/// writer's process or in others, while the log is appended to and sealed. Cheap to clone.
+///
+/// It sees what is durable, or what is written if the log's own durability is less than that.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    source: Source,
+}
+
+/// Where a reader reads from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) log_id: LogId,
+    pub(crate) view: Arc<View>,
+    /// What keeps the view up to date, if the writer is not in this process.
+    attachment: Option<Arc<Attachment>>,
+}
+
+/// How often a read starts over when files move while it looks for them.
+const RETRIES: usize = 8;
+
+impl Reader {
+    /// Opens the log at `path` for reading, on a read-only file system too.
+    ///
+    /// # Errors
+    /// [`Error::NotALog`], [`Error::Damaged`] if the identity file is lost, and what the operating system says.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_on(Arc::new(DirStorage::new(path.as_ref())))
+    }
+
+    /// As [`Reader::open`], on any [`Storage`].
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_on(storage: Arc<dyn Storage>) -> Result<Self> {
+        let (attachment, log_id, view) = Attachment::open(&storage)?;
+        Ok(Self { source: Source { storage, log_id, view, attachment: Some(Arc::new(attachment)) } })
+    }
+
+    pub(crate) fn live(storage: Arc<dyn Storage>, log_id: LogId, view: Arc<View>) -> Self {
+        Self { source: Source { storage, log_id, view, attachment: None } }
+    }
+
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The log's id.
+    pub fn id(&self) -> LogId {
+        self.source.log_id
+    }
+
+    /// The seq of the first record there is.
+    pub fn first_seq(&self) -> u64 {
+        self.source.view.chain().segments.first().map_or(0, |segment| segment.base_seq())
+    }
+
+    /// The seq after the last record that this reader sees. A reader in another process than the writer looks again at
+    /// each call of [`Reader::refresh`], and when a record is asked for that it doesn't see yet.
+    pub fn end_seq(&self) -> u64 {
+        self.source.view.visible_seq()
+    }
+
+    /// Looks how far the log has grown.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn refresh(&self) -> Result<()> {
+        self.source.refresh()
+    }
+
+    /// The record `seq`; `None` if the log hasn't got there yet.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if it can't be read; all others still can.
+    pub fn get(&self, seq: u64) -> Result<Option<RecordBuf>> {
+        let mut buffer = ReadBuffer::new();
+        Ok(self.get_into(seq, &mut buffer)?.map(|record| record.to_owned()))
+    }
+
+    /// As [`Reader::get`], borrowing the record from a buffer that can be used again.
+    ///
+    /// # Errors
+    /// As [`Reader::get`].
+    pub fn get_into<'b>(&self, seq: u64, buffer: &'b mut ReadBuffer) -> Result<Option<Record<'b>>> {
+        if seq >= self.end_seq() {
+            self.refresh()?;
+        }
+        if seq >= self.end_seq() {
+            return Ok(None);
+        }
+        self.source.with_retries(|| {
+            let chain = self.source.view.chain();
+            let Some((index, _)) = chain.find(seq) else { return Err(self.source.no_segment(seq)) };
+            buffer.read(&self.source, &chain, index, seq, ReadAhead::None)
+        })?;
+        Ok(buffer.current())
+    }
+
+    /// The records in `range`, in order.
+    ///
+    /// What the scan returns is settled here: records appended later are not in it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn scan(&self, range: ScanRange) -> Result<Scan> {
+        self.refresh()?;
+        Ok(Scan::new(self.source.clone(), range))
+    }
+
+    /// Follows the log from `seq` on: the records there are, then those to come.
+    pub fn tail(&self, seq: u64) -> Tail {
+        Tail::new(self.clone(), seq)
+    }
+}
+
+impl Source {
+    pub(crate) fn refresh(&self) -> Result<()> {
+        match &self.attachment {
+            Some(attachment) => attachment.refresh(&self.storage, self.log_id, &self.view),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the writer is known to have closed the log.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.view.is_closed()
+    }
+
+    /// Whether changes of the view have to be looked for.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.attachment.is_some()
+    }
+
+    /// The file of a sealed segment, opened at the first need.
+    pub(crate) fn sealed(&self, slot: &Arc<SealedSlot>) -> Result<Arc<SealedFile>> {
+        if let Some(file) = slot.opened() {
+            return Ok(file);
+        }
+        let file = slot.file(&self.storage, self.log_id)?;
+        self.view.note_opened(slot);
+        Ok(file)
+    }
+
+    /// Runs `read`, again after a look at the directory if a file was not found: it may have been sealed or retired.
+    pub(crate) fn with_retries<T>(&self, mut read: impl FnMut() -> Result<T>) -> Result<T> {
+        for _ in 0..RETRIES {
+            match read() {
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                    if let Some(attachment) = &self.attachment {
+                        attachment.relist(&self.storage, self.log_id, &self.view)?;
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+        read()
+    }
+
+    pub(crate) fn no_segment(&self, seq: u64) -> Error {
+        let first = self.view.chain().segments.first().map(|segment| segment.base_seq());
+        Error::Damaged(Damage {
+            path: self.storage.describe(""),
+            offset: 0,
+            detail: "no file holds the record".into(),
+            first_seq: Some(seq),
+            end_seq: first,
+        })
+    }
+
+    pub(crate) fn describe(&self, name: SegmentName) -> String {
+        self.storage.describe(&name.to_string())
+    }
+}

@@ -1,0 +1,210 @@
+//! Reading a range of records, in either direction.
+
+use crate::Timestamp;
+use crate::error::{Error, Result};
+use crate::raw::ReadAhead;
+use crate::reader::{ReadBuffer, Source};
+use crate::record::{Record, RecordBuf};
+use crate::view::{Chain, Segment};
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+/// Which records a scan returns, and in which order.
+///
+/// ```
+/// use annals::{ScanRange, Timestamp};
+/// let range = ScanRange::all().seqs(100..).since(Timestamp::from_micros(1_700_000_000_000_000)).reverse();
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScanRange {
+    first_seq: u64,
+    end_seq: u64,
+    since: Timestamp,
+    /// The last moment that is included.
+    last: Timestamp,
+    reverse: bool,
+}
+
+impl ScanRange {
+    /// All records, first to last.
+    pub fn all() -> Self {
+        Self { first_seq: 0, end_seq: u64::MAX, since: Timestamp::MIN, last: Timestamp::MAX, reverse: false }
+    }
+
+    /// Only the records with a seq in `seqs`.
+    #[must_use]
+    pub fn seqs(mut self, seqs: impl RangeBounds<u64>) -> Self {
+        self.first_seq = match seqs.start_bound() {
+            Bound::Included(&seq) => seq,
+            Bound::Excluded(&seq) => seq.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        self.end_seq = match seqs.end_bound() {
+            Bound::Included(&seq) => seq.saturating_add(1),
+            Bound::Excluded(&seq) => seq,
+            Bound::Unbounded => u64::MAX,
+        };
+        self
+    }
+
+    /// Only the records at `time` or later.
+    #[must_use]
+    pub fn since(mut self, time: Timestamp) -> Self {
+        self.since = time;
+        self
+    }
+
+    /// Only the records before `time`.
+    #[must_use]
+    pub fn until(mut self, time: Timestamp) -> Self {
+        match time.as_micros().checked_sub(1) {
+            Some(last) => self.last = Timestamp::from_micros(last),
+            // Nothing is before the earliest moment.
+            None => self.end_seq = 0,
+        }
+        self
+    }
+
+    /// Last to first.
+    #[must_use]
+    pub fn reverse(mut self) -> Self {
+        self.reverse = true;
+        self
+    }
+
+    fn has_time(&self, time: Timestamp) -> bool {
+        self.since <= time && time <= self.last
+    }
+
+    fn overlaps(&self, (min, max): (Timestamp, Timestamp)) -> bool {
+        self.since <= max && min <= self.last
+    }
+
+    fn is_all_times(&self) -> bool {
+        (self.since, self.last) == (Timestamp::MIN, Timestamp::MAX)
+    }
+}
+
+/// The records of a range, one after the other. Memory is that of one block, whatever the range.
+///
+/// [`Scan::advance`] borrows each record; as an [`Iterator`] it returns owned ones. After an error about damage, the
+/// scan goes on behind what is damaged.
+#[derive(Debug)]
+pub struct Scan {
+    source: Source,
+    range: ScanRange,
+    chain: Arc<Chain>,
+    buffer: ReadBuffer,
+    /// What is left: `next..end`, taken from the end if the scan goes backwards.
+    next: u64,
+    end: u64,
+}
+
+impl Scan {
+    pub(crate) fn new(source: Source, range: ScanRange) -> Self {
+        let chain = source.view.chain();
+        let first = chain.segments.first().map_or(0, |segment| segment.base_seq());
+        let end = range.end_seq.min(source.view.visible_seq());
+        let next = range.first_seq.max(first);
+        Self { source, range, chain, buffer: ReadBuffer::new(), next, end }
+    }
+
+    /// The next record; `None` at the end of the range.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for records that can't be read; the scan may be continued behind them. Anything else comes
+    /// again if it is.
+    pub fn advance(&mut self) -> Result<Option<Record<'_>>> {
+        loop {
+            if self.next >= self.end {
+                return Ok(None);
+            }
+            let seq = if self.range.reverse { self.end - 1 } else { self.next };
+            match self.read(seq) {
+                Ok(Step::Skip(first, end)) => self.pass(first, end),
+                Ok(Step::Read) => {
+                    self.pass(seq, seq + 1);
+                    if self.buffer.stored().is_some_and(|record| self.range.has_time(record.timestamp)) {
+                        return Ok(self.buffer.current());
+                    }
+                }
+                Err(Error::Damaged(damage)) => {
+                    let first = damage.first_seq.map_or(seq, |first| first.min(seq));
+                    let end = damage.end_seq.map_or(seq + 1, |end| end.max(seq + 1));
+                    self.pass(first, end);
+                    return Err(Error::Damaged(damage));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Leaves the records `first..end` behind, which are next.
+    fn pass(&mut self, first: u64, end: u64) {
+        match self.range.reverse {
+            true => self.end = self.end.min(first),
+            false => self.next = self.next.max(end),
+        }
+    }
+
+    fn read(&mut self, seq: u64) -> Result<Step> {
+        let (source, chain) = (&self.source, &mut self.chain);
+        let ahead = if self.range.reverse { ReadAhead::Backward } else { ReadAhead::Forward };
+        source.with_retries(|| {
+            let Some((index, end)) = chain.find(seq) else { return Err(source.no_segment(seq)) };
+            let outcome = Self::read_in(source, chain, &mut self.buffer, &self.range, (index, end, seq), ahead);
+            if outcome.is_err() {
+                // The files may have moved since the scan began; a retry looks at them anew.
+                *chain = source.view.chain();
+            }
+            outcome
+        })
+    }
+
+    fn read_in(
+        source: &Source,
+        chain: &Chain,
+        buffer: &mut ReadBuffer,
+        range: &ScanRange,
+        (index, end, seq): (usize, u64, u64),
+        ahead: ReadAhead,
+    ) -> Result<Step> {
+        if !range.is_all_times() {
+            match &chain.segments[index] {
+                Segment::Raw(raw) => {
+                    // The active segment may get records of other times, but none that this scan returns.
+                    if raw.times().is_some_and(|times| !range.overlaps(times)) && end != u64::MAX {
+                        return Ok(Step::Skip(raw.name.base_seq, end));
+                    }
+                }
+                Segment::Sealed(slot) => {
+                    let file = source.sealed(slot)?;
+                    if file.time_range().is_some_and(|times| !range.overlaps(times.into_inner())) {
+                        return Ok(Step::Skip(file.seqs().start, end));
+                    }
+                    let (seqs, times) = file.block_bounds(seq)?;
+                    if !range.overlaps(times.into_inner()) {
+                        return Ok(Step::Skip(seqs.start, seqs.end));
+                    }
+                }
+            }
+        }
+        buffer.read(source, chain, index, seq, ahead)?;
+        Ok(Step::Read)
+    }
+}
+
+enum Step {
+    /// The record is in the buffer.
+    Read,
+    /// None of these records is in the range.
+    Skip(u64, u64),
+}
+
+impl Iterator for Scan {
+    type Item = Result<RecordBuf>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().map(|record| record.map(|record| record.to_owned())).transpose()
+    }
+}

@@ -1,0 +1,248 @@
+//! Verifying a log: reading every byte of it again, from the files and not from memory.
+
+use crate::LogId;
+use crate::error::{Damage, Error, Result};
+use crate::log::identity;
+use crate::merkle::{Frontier, leaf_hash};
+use crate::raw::{BadRange, DATA_START, HEADER_COPY_AT, RawCursor, RawSegment, ReadAhead};
+use crate::reader::Reader;
+use crate::recovery::{damage_below, open_raw};
+use crate::sealed::{SealedFile, SealedSlot};
+use crate::storage::read_exact_at;
+use crate::view::Segment;
+use annals_index::{FileHeader, FileKind, HEADER_BYTES};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// What verifying a log found.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct VerifyReport {
+    /// The log's id.
+    pub log_id: LogId,
+    /// How many records were read and found sound.
+    pub records: u64,
+    /// The seq after the last record that was looked at. What is appended during the verification is left out.
+    pub end_seq: u64,
+    /// How many sealed segments were read.
+    pub sealed_segments: u64,
+    /// How many raw segments were read.
+    pub raw_segments: u64,
+    /// How many blocks of sealed segments were read.
+    pub blocks: u64,
+    /// How many bytes were read.
+    pub bytes: u64,
+    /// The root of the hash tree over all records below `end_seq`, recomputed, in hex; `None` if records are missing.
+    pub root: Option<String>,
+    /// Everything that is not as it has to be.
+    pub damage: Vec<Damage>,
+    /// Indexes that are missing or can't be used; they cost time until the log is opened for writing again.
+    pub indexes: Vec<String>,
+}
+
+impl VerifyReport {
+    /// Whether everything is as it has to be. That the log is complete, and no older copy of itself, can't be told from
+    /// the log alone.
+    pub fn is_sound(&self) -> bool {
+        self.damage.is_empty()
+    }
+}
+
+/// How often, and how long apart, bytes at the end of the log are looked at again before they count as damage: a writer
+/// may be at them.
+const WRITE_CHECKS: usize = 3;
+const WRITE_CHECK_PAUSE: Duration = Duration::from_millis(20);
+
+struct Verification<'a> {
+    reader: &'a Reader,
+    report: VerifyReport,
+    /// The tree over all records so far, as long as there are all of them.
+    tree: Option<Frontier>,
+    /// The seq after the last segment that was read.
+    expected_seq: u64,
+}
+
+impl Reader {
+    /// Reads the whole log again and checks every byte, hash and link of it. Safe beside a writer. Calls `progress` with
+    /// the bytes read so far after every segment.
+    ///
+    /// # Errors
+    /// Only what keeps it from reading; what it finds is in the report.
+    pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<VerifyReport> {
+        self.refresh()?;
+        let source = self.source();
+        let (end_seq, chain) = (self.end_seq(), source.view.chain());
+        let (_, damage) = identity::read(&*source.storage)?;
+        let mut verification = Verification {
+            reader: self,
+            report: VerifyReport {
+                log_id: self.id(),
+                records: 0,
+                end_seq,
+                sealed_segments: 0,
+                raw_segments: 0,
+                blocks: 0,
+                bytes: identity::IDENTITY_BYTES as u64,
+                root: None,
+                damage,
+                indexes: Vec::new(),
+            },
+            tree: Some(Frontier::new()),
+            expected_seq: 0,
+        };
+        for (index, segment) in chain.segments.iter().enumerate() {
+            let end = chain.end_of(index).min(end_seq);
+            if segment.base_seq() > verification.expected_seq {
+                verification.gap(segment.base_seq(), &source.describe(segment.name()));
+            }
+            match segment {
+                Segment::Sealed(slot) => verification.sealed(slot, end)?,
+                Segment::Raw(raw) => verification.raw(raw, end)?,
+            }
+            verification.expected_seq = end;
+            progress(verification.report.bytes);
+        }
+        let Verification { mut report, tree, .. } = verification;
+        report.root = tree.filter(|tree| tree.size() == end_seq).map(|tree| hex(&tree.root()));
+        Ok(report)
+    }
+}
+
+impl Verification<'_> {
+    fn gap(&mut self, base_seq: u64, path: &str) {
+        self.tree = None;
+        self.report.damage.push(Damage {
+            path: path.to_owned(),
+            offset: 0,
+            detail: "no file holds the records before this one's first".into(),
+            first_seq: Some(self.expected_seq),
+            end_seq: Some(base_seq),
+        });
+    }
+
+    fn sealed(&mut self, slot: &SealedSlot, end: u64) -> Result<()> {
+        let source = self.reader.source();
+        self.report.sealed_segments += 1;
+        let file = match SealedFile::open(&source.storage, slot.name, source.log_id) {
+            Ok(file) => file,
+            Err(Error::Damaged(damage)) => {
+                let (first_seq, end_seq) = (Some(slot.name.base_seq), Some(end));
+                self.report.damage.push(Damage { first_seq, end_seq, ..damage });
+                self.tree = None;
+                return Ok(());
+            }
+            // Retired since the list was made.
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let start = self.tree.take();
+        let verified = file.verify(start.as_ref(), &mut |damage| self.report.damage.push(damage))?;
+        self.report.bytes += file.file_bytes();
+        self.report.blocks += file.block_count()? as u64;
+        self.report.records += verified.records;
+        if file.seqs().end != end && !self.report.damage.iter().any(|damage| damage.path == file.path()) {
+            self.report.damage.push(Damage {
+                path: file.path().to_owned(),
+                offset: 0,
+                detail: format!("the segment ends at record {} where the next begins at {end}", file.seqs().end),
+                first_seq: Some(file.seqs().end),
+                end_seq: Some(end),
+            });
+        }
+        self.tree = verified.end;
+        if file.index().is_none() {
+            self.report.indexes.push(source.describe(slot.name.index()));
+        }
+        Ok(())
+    }
+
+    fn raw(&mut self, known: &RawSegment, end: u64) -> Result<()> {
+        let source = self.reader.source();
+        self.report.raw_segments += 1;
+        let raw = match open_raw(&source.storage, source.log_id, known.name, u64::MAX) {
+            Ok(Ok(raw)) => raw,
+            Ok(Err(detail)) => {
+                let (path, first_seq) = (known.path.clone(), Some(known.name.base_seq));
+                self.report.damage.push(Damage { path, offset: 0, detail, first_seq, end_seq: Some(end) });
+                self.tree = None;
+                return Ok(());
+            }
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.preamble(&raw)?;
+        let mut damaged = damage_below(&raw, end);
+        let lost = !damaged.is_empty();
+        damaged.extend(self.after_the_end(&raw, end));
+        self.report.bytes += raw.scan().end_offset;
+        if lost {
+            self.tree = None;
+        }
+        self.report.damage.extend(damaged);
+        let mut cursor = RawCursor::default();
+        for seq in raw.name.base_seq..end {
+            // What can't be read has been reported above.
+            if let Ok(true) = cursor.read(&raw, seq, ReadAhead::Forward)
+                && let Some(record) = cursor.current()
+            {
+                self.report.records += 1;
+                if let Some(tree) = &mut self.tree {
+                    tree.push(leaf_hash(&source.log_id, &record));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What doesn't check behind the last record that counts. An unfinished write may have left it, or one that is still
+    /// under way; anything else is damage.
+    fn after_the_end(&self, raw: &RawSegment, end: u64) -> Vec<Damage> {
+        let source = self.reader.source();
+        let behind = |raw: &RawSegment| -> Vec<BadRange> {
+            raw.scan().bad.iter().filter(|bad| bad.first_seq >= end && !bad.unfinished).cloned().collect()
+        };
+        let mut bad = behind(raw);
+        for _ in 0..WRITE_CHECKS {
+            if bad.is_empty() {
+                break;
+            }
+            std::thread::sleep(WRITE_CHECK_PAUSE);
+            match open_raw(&source.storage, source.log_id, raw.name, u64::MAX) {
+                Ok(Ok(again)) => {
+                    let still = behind(&again);
+                    bad.retain(|bad| still.contains(bad));
+                }
+                _ => bad.clear(),
+            }
+        }
+        let unnumbered = |bad| Damage { first_seq: None, end_seq: None, ..raw.damage(bad) };
+        bad.iter().map(unnumbered).collect()
+    }
+
+    /// Both copies of a raw segment's header, and the zeros after them.
+    fn preamble(&mut self, raw: &RawSegment) -> Result<()> {
+        let mut bytes = vec![0; DATA_START as usize];
+        read_exact_at(&*raw.file, &mut bytes, 0).map_err(Error::io("read", raw.path.clone()))?;
+        for (start, end) in [(0, HEADER_COPY_AT as usize), (HEADER_COPY_AT as usize, DATA_START as usize)] {
+            let wrong = match FileHeader::decode(&bytes[start..end], FileKind::Raw) {
+                Ok(header) if header != raw.header => Some((start, "the copies of the header differ".to_owned())),
+                Ok(_) => bytes[start + HEADER_BYTES..end]
+                    .iter()
+                    .position(|&byte| byte != 0)
+                    .map(|at| (start + HEADER_BYTES + at, "unused bytes that are not zero".to_owned())),
+                Err(error) => Some((start, error.to_string())),
+            };
+            if let Some((at, detail)) = wrong {
+                let (path, offset) = (raw.path.clone(), at as u64);
+                self.report.damage.push(Damage { path, offset, detail, first_seq: None, end_seq: None });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,42 @@
+//! A record: what one event is, apart from where it is stored.
+
+mod public;
+
+use crate::{Incarnation, Timestamp};
+pub use public::{Record, RecordBuf};
+
+/// Largest record: its key and body together, in bytes.
+pub const RECORD_BYTES_MAX: usize = 16 << 20;
+
+/// Longest idempotency key, in bytes.
+pub const KEY_BYTES_MAX: usize = 1 << 10;
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum RecordKind {
+    /// An event that the application appended. The other kinds in docs/format.md are reserved: a reader of this
+    /// version refuses them.
+    User = 1,
+}
+
+impl RecordKind {
+    pub(crate) fn from_u8(byte: u8) -> Option<Self> {
+        (byte == Self::User as u8).then_some(Self::User)
+    }
+}
+
+/// A record as it is stored, borrowed from the bytes that hold it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StoredRecord<'a> {
+    pub(crate) seq: u64,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) kind: RecordKind,
+    /// Reserved: always 0 in this version.
+    pub(crate) flags: u8,
+    pub(crate) timestamp: Timestamp,
+    /// The idempotency key; empty if there is none.
+    pub(crate) key: &'a [u8],
+    /// One MessagePack map, byte for byte as it was appended.
+    pub(crate) body: &'a [u8],
+}

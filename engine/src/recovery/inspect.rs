@@ -1,0 +1,279 @@
+//! Reading what the files of a log hold, and deciding where the log ends. Changes nothing.
+
+use crate::error::{Damage, Error, Result};
+use crate::names::{self, SegmentKind, SegmentName};
+use crate::raw::{BadRange, MISSING, RawSegment, Scan, Scanner, read_header};
+use crate::recovery::report::{Dropped, RecoveryReport};
+use crate::sealed::SealedFile;
+use crate::view::{Chain, Segment};
+use crate::{LogId, Storage};
+use std::sync::Arc;
+
+/// What a log holds.
+#[derive(Debug)]
+pub(crate) struct Inspected {
+    pub(crate) chain: Chain,
+    /// What has been found so far; [`super::settle`] completes it.
+    pub(crate) report: RecoveryReport,
+    pub(crate) next_seq: u64,
+    pub(crate) next_ordinal: u64,
+    /// Files that hold nothing of the log any more.
+    pub(crate) leftovers: Vec<String>,
+    /// Raw segments at the end of the log of which nothing can be read.
+    pub(crate) unreadable: Vec<SegmentName>,
+    /// The raw segment that was active, with the end of what it holds, unless it was closed as it should be.
+    pub(crate) unclean: Option<Unclean>,
+}
+
+/// The raw segment that a writer left without its final marker.
+#[derive(Debug, Clone)]
+pub(crate) struct Unclean {
+    pub(crate) segment: Arc<RawSegment>,
+    /// The records from here on may be in the system's memory only.
+    pub(crate) watermark: u64,
+    pub(crate) end_seq: u64,
+    /// Where the bytes begin that are no longer part of the log.
+    pub(crate) dropped_at: Option<u64>,
+}
+
+/// Reads the log in `storage`, as far as the record `until_seq`. What `known` has of its segments is not opened again.
+///
+/// Sealed segments are not read, but for the trailer of one that raw segments follow. So the cost depends on the raw
+/// segments, whose number and size the options bound.
+pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64, known: &Chain) -> Result<Inspected> {
+    let names = storage.list("").map_err(Error::io("list", storage.describe("")))?;
+    let mut leftovers: Vec<_> = names.iter().filter(|name| names::is_temporary(name)).cloned().collect();
+    let mut segments: Vec<_> = names.iter().filter_map(|name| SegmentName::parse(name)).collect();
+    segments.sort_unstable();
+    let next_ordinal = segments.iter().map(|name| name.ordinal).max().map_or(1, |ordinal| ordinal.saturating_add(1));
+    let mut sealed: Vec<_> = segments.iter().copied().filter(|name| name.kind == SegmentKind::Sealed).collect();
+    let mut raws: Vec<_> = segments.iter().copied().filter(|name| name.kind == SegmentKind::Raw).collect();
+    leftovers.extend(orphaned_indexes(&segments));
+    let mut report = RecoveryReport::default();
+
+    let sealed_end = drop_superseded(storage, log_id, &mut sealed, &mut raws, &mut leftovers, &mut report)?;
+    let mut opened = Vec::with_capacity(raws.len());
+    let mut unreadable = Vec::new();
+    for (index, name) in raws.iter().enumerate() {
+        let is_last = index + 1 == raws.len();
+        let until_seq = match raws.get(index + 1) {
+            Some(next) if until_seq != u64::MAX => until_seq.min(next.base_seq),
+            _ => until_seq,
+        };
+        if let Some(raw) = known.raws().find(|raw| raw.name == *name) {
+            read_on(raw, until_seq)?;
+            opened.push(Arc::clone(raw));
+            continue;
+        }
+        match open_raw(storage, log_id, *name, until_seq)? {
+            Ok(raw) => opened.push(raw),
+            Err(detail) => {
+                if is_last {
+                    unreadable.push(*name);
+                }
+                let end = raws.get(index + 1).map(|next| next.base_seq);
+                report.damaged.push(Damage {
+                    path: storage.describe(&name.to_string()),
+                    offset: 0,
+                    detail: if is_last { format!("{detail}; how many records it held is not known") } else { detail },
+                    first_seq: Some(name.base_seq),
+                    end_seq: end,
+                });
+            }
+        }
+    }
+
+    // A file gets its name only when everything below its base is durable.
+    let base = raws.last().map_or(sealed_end, |last| last.base_seq.max(sealed_end));
+    let watermark = opened.iter().map(|raw| raw.scan().watermark).fold(base, u64::max);
+    let mut end_seq = base;
+    let mut unclean = None;
+    for (index, raw) in opened.iter().enumerate() {
+        match opened.get(index + 1) {
+            Some(next) => report.damaged.extend(damage_below(raw, next.name.base_seq)),
+            None => {
+                let ending = judge_end(raw, watermark);
+                report.damaged.extend(ending.damaged);
+                report.dropped.extend(ending.dropped);
+                end_seq = end_seq.max(ending.end_seq);
+                let clean = ending.clean && watermark == end_seq;
+                unclean = (!clean).then(|| Unclean {
+                    segment: Arc::clone(raw),
+                    watermark,
+                    end_seq,
+                    dropped_at: report.dropped.first().map(|dropped| dropped.offset),
+                });
+            }
+        }
+    }
+    report.clean = unclean.is_none() && report.damaged.is_empty();
+    (report.next_seq, report.watermark) = (end_seq, watermark);
+
+    let mut chain = Chain::default();
+    chain.segments.extend(sealed.into_iter().map(|name| Segment::Sealed(known.slot(name))));
+    chain.segments.extend(opened.into_iter().map(Segment::Raw));
+    chain.segments.sort_by_key(Segment::name);
+    Ok(Inspected { chain, report, next_seq: end_seq, next_ordinal, leftovers, unreadable, unclean })
+}
+
+/// Indexes without their segment.
+fn orphaned_indexes(segments: &[SegmentName]) -> Vec<String> {
+    let is_orphan = |name: &&SegmentName| {
+        name.kind == SegmentKind::Index
+            && segments.binary_search(&SegmentName { kind: SegmentKind::Sealed, ..**name }).is_err()
+    };
+    segments.iter().filter(is_orphan).map(ToString::to_string).collect()
+}
+
+/// Takes raw segments out of `raws` whose records have another place: in a sealed segment, or in a raw one that
+/// replaced them. Returns the end of the last sealed segment.
+fn drop_superseded(
+    storage: &Arc<dyn Storage>,
+    log_id: LogId,
+    sealed: &mut Vec<SegmentName>,
+    raws: &mut Vec<SegmentName>,
+    leftovers: &mut Vec<String>,
+    report: &mut RecoveryReport,
+) -> Result<u64> {
+    let mut sealed_end = 0;
+    while let Some(&last) = sealed.last() {
+        match SealedFile::open(storage, last, log_id) {
+            Ok(file) => {
+                sealed_end = file.seqs().end;
+                break;
+            }
+            // The raw segments that were sealed are removed only after the sealed one was synced and compared. So while
+            // they are there, they are as good.
+            Err(Error::Damaged(damage)) if raws.iter().any(|raw| raw.base_seq == last.base_seq) => {
+                report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
+                sealed.pop();
+            }
+            Err(Error::Damaged(damage)) => {
+                // What follows tells where it ended, if anything does.
+                let end_seq = raws.iter().map(|raw| raw.base_seq).find(|&base| base > last.base_seq);
+                report.damaged.push(Damage { first_seq: Some(last.base_seq), end_seq, ..damage });
+                sealed_end = end_seq.unwrap_or(last.base_seq);
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let mut kept: Vec<SegmentName> = Vec::with_capacity(raws.len());
+    for raw in raws.drain(..) {
+        if raw.base_seq < sealed_end {
+            leftovers.push(raw.to_string());
+            continue;
+        }
+        if let Some(before) = kept.last().filter(|before| before.base_seq == raw.base_seq) {
+            leftovers.push(before.to_string());
+            kept.pop();
+        }
+        kept.push(raw);
+    }
+    *raws = kept;
+    Ok(sealed_end)
+}
+
+/// Opens and reads a raw segment. The inner error says why the whole file is unusable.
+pub(crate) fn open_raw(
+    storage: &Arc<dyn Storage>,
+    log_id: LogId,
+    name: SegmentName,
+    until_seq: u64,
+) -> Result<Result<Arc<RawSegment>, String>> {
+    let text = name.to_string();
+    let path = storage.describe(&text);
+    let file = storage.open(&text).map_err(Error::io("open", path.clone()))?;
+    let header = match read_header(&*file).map_err(Error::io("read", path.clone()))? {
+        Ok(header) => header,
+        Err(error) => {
+            return match error {
+                annals_index::HeaderError::UnknownVersion { .. }
+                | annals_index::HeaderError::UnsupportedFeatures { .. } => {
+                    Err(Error::Unsupported { path, detail: error.to_string() })
+                }
+                error => Ok(Err(error.to_string())),
+            };
+        }
+    };
+    if (header.log_id, header.base_seq, header.ordinal) != (log_id.0, name.base_seq, name.ordinal) {
+        return Ok(Err("its header belongs to another file".into()));
+    }
+    let raw = Arc::new(RawSegment::new(name, path, header, file, Scan::new(name.base_seq)));
+    read_on(&raw, until_seq)?;
+    Ok(Ok(raw))
+}
+
+/// Reads on in a raw segment, from what is known of it as far as the record `until_seq`.
+pub(crate) fn read_on(raw: &RawSegment, until_seq: u64) -> Result<()> {
+    let mut outcome = Ok(());
+    raw.extend(|scan| {
+        outcome = raw.file.len().and_then(|len| Scanner::new(&*raw.file, len, raw.salt).run(scan, until_seq));
+    });
+    outcome.map_err(Error::io("read", raw.path.clone()))
+}
+
+/// The damage in a raw segment that was complete, and that holds the records up to `end`.
+pub(crate) fn damage_below(raw: &RawSegment, end: u64) -> Vec<Damage> {
+    let scan = raw.scan();
+    let mut damaged: Vec<_> = scan.bad.iter().filter(|bad| bad.first_seq < end).map(|bad| raw.damage(bad)).collect();
+    for damage in &mut damaged {
+        damage.end_seq = Some(damage.end_seq.map_or(end, |seq| seq.min(end)));
+    }
+    if scan.end_seq() < end && damaged.last().is_none_or(|last| last.end_seq != Some(end)) {
+        damaged.push(cut_short(raw, &scan, end));
+    }
+    damaged
+}
+
+fn cut_short(raw: &RawSegment, scan: &Scan, end: u64) -> Damage {
+    Damage {
+        path: raw.path.clone(),
+        offset: scan.end_offset,
+        detail: "the records end before what the log has acknowledged".into(),
+        first_seq: Some(scan.end_seq()),
+        end_seq: Some(end),
+    }
+}
+
+/// What the last raw segment's end means.
+struct Ending {
+    end_seq: u64,
+    damaged: Vec<Damage>,
+    dropped: Option<Dropped>,
+    clean: bool,
+}
+
+fn judge_end(raw: &RawSegment, watermark: u64) -> Ending {
+    let scan = raw.scan();
+    let mut ending = Ending { end_seq: scan.end_seq(), damaged: Vec::new(), dropped: None, clean: scan.closed };
+    for bad in &scan.bad {
+        ending.clean = false;
+        if bad.unfinished && bad.first_seq >= watermark {
+            ending.end_seq = bad.first_seq;
+            ending.dropped = Some(dropped(raw, &scan, bad));
+            return ending;
+        }
+        ending.damaged.push(raw.damage(bad));
+    }
+    if ending.end_seq < watermark {
+        ending.damaged.push(cut_short(raw, &scan, watermark));
+        ending.end_seq = watermark;
+    }
+    ending
+}
+
+fn dropped(raw: &RawSegment, scan: &Scan, bad: &BadRange) -> Dropped {
+    let after = (bad.first_seq - scan.base_seq) as usize;
+    let intact = scan.positions[after..].iter().filter(|&&position| position != MISSING).count();
+    let end = scan.bad.last().map_or(bad.end, |last| last.end).max(if intact > 0 { scan.end_offset } else { 0 });
+    Dropped {
+        path: raw.path.clone(),
+        offset: bad.start,
+        bytes: end.saturating_sub(bad.start),
+        detail: bad.why.clone(),
+        first_seq: bad.first_seq,
+        possibly_acknowledged: intact as u64,
+        kept_in: None,
+    }
+}

@@ -1,0 +1,184 @@
+//! From the bytes of a block in a file to its records.
+
+use super::block::{BlockHeader, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
+use super::bytes::Salt;
+use super::rows::{PLAIN_BYTES_MAX, Rows};
+use crate::record::StoredRecord;
+use crate::{Incarnation, Timestamp};
+use std::cell::RefCell;
+use zstd::zstd_safe::{DCtx, DDict};
+
+thread_local! {
+    /// Made once a thread: to make one costs more than to decompress a small block.
+    static CONTEXT: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
+}
+
+/// Why a block's bytes give no records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BlockError {
+    /// They are damaged: what was found.
+    Damaged(&'static str),
+    /// A newer version wrote them: with this codec.
+    UnknownCodec(u8),
+}
+
+impl From<&'static str> for BlockError {
+    fn from(detail: &'static str) -> Self {
+        Self::Damaged(detail)
+    }
+}
+
+impl Default for BlockBuf {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The records of one block, decompressed. Its memory is kept from block to block.
+#[derive(Debug)]
+pub(crate) struct BlockBuf {
+    /// The block as it stands in the file.
+    pub(super) stored: Vec<u8>,
+    plain: Vec<u8>,
+    rows: Rows,
+    first_seq: u64,
+    /// Set last, once all else has been checked.
+    count: u32,
+    incarnation: Incarnation,
+    header: Option<BlockHeader>,
+}
+
+impl BlockBuf {
+    pub(crate) fn new() -> Self {
+        Self {
+            stored: Vec::new(),
+            plain: Vec::new(),
+            rows: Rows::default(),
+            first_seq: 0,
+            count: 0,
+            incarnation: Incarnation([0; 16]),
+            header: None,
+        }
+    }
+
+    /// The first seq of the block; of an empty buffer, any.
+    pub(crate) fn first_seq(&self) -> u64 {
+        self.first_seq
+    }
+
+    /// The first seq after the block.
+    pub(crate) fn end_seq(&self) -> u64 {
+        self.first_seq + u64::from(self.count)
+    }
+
+    /// How many records there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Whether the record `seq` is here.
+    pub(crate) fn contains(&self, seq: u64) -> bool {
+        (self.first_seq..self.end_seq()).contains(&seq)
+    }
+
+    /// The record `seq`, if it is here.
+    pub(crate) fn get(&self, seq: u64) -> Option<StoredRecord<'_>> {
+        self.contains(seq).then(|| self.at((seq - self.first_seq) as usize)).flatten()
+    }
+
+    /// The record at `position` of the block.
+    pub(crate) fn at(&self, position: usize) -> Option<StoredRecord<'_>> {
+        if position >= self.len() {
+            return None;
+        }
+        self.rows.get(&self.plain, position, self.first_seq, self.incarnation)
+    }
+
+    /// The timestamp of the record at `position`, without looking at the record.
+    pub(crate) fn timestamp_at(&self, position: usize) -> Option<Timestamp> {
+        if position >= self.len() {
+            return None;
+        }
+        self.rows.timestamp(position)
+    }
+
+    /// All records, forwards or backwards.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = StoredRecord<'_>> {
+        (0..self.len()).filter_map(|position| self.at(position))
+    }
+
+    /// The records from `seq` on.
+    pub(crate) fn iter_from(&self, seq: u64) -> impl DoubleEndedIterator<Item = StoredRecord<'_>> {
+        let from = seq.saturating_sub(self.first_seq).min(u64::from(self.count)) as usize;
+        (from..self.len()).filter_map(|position| self.at(position))
+    }
+
+    /// Bytes of memory it holds.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.stored.capacity() + self.plain.capacity() + self.rows.memory_bytes()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.count = 0;
+        self.header = None;
+    }
+
+    pub(super) fn header(&self) -> Option<&BlockHeader> {
+        self.header.as_ref()
+    }
+
+    /// The earliest and the latest timestamp of the records.
+    pub(super) fn time_range(&self) -> Option<(i64, i64)> {
+        self.rows.time_range()
+    }
+
+    /// Reads the header and checks the payload of `stored`.
+    pub(super) fn check(&mut self, salt: Salt) -> Result<BlockHeader, BlockError> {
+        self.clear();
+        let header = BlockHeader::decode(&self.stored, salt)?;
+        let payload = &self.stored[header.bytes()..];
+        if payload.len() != header.stored_len as usize {
+            return Err("the block has another length than its header tells".into());
+        }
+        if salt.crc(payload) != header.payload_crc {
+            return Err("the block's payload doesn't match its checksum".into());
+        }
+        Ok(header)
+    }
+
+    /// Decompresses the payload of `stored`, which [`BlockBuf::check`] found sound.
+    pub(super) fn decode(
+        &mut self,
+        header: BlockHeader,
+        dictionary: Option<&DDict<'static>>,
+        incarnation: Incarnation,
+    ) -> Result<(), BlockError> {
+        let plain_len = header.plain_len as usize;
+        if plain_len > PLAIN_BYTES_MAX {
+            return Err("the block is larger than any block may be".into());
+        }
+        let payload = &self.stored[header.bytes()..];
+        self.plain.clear();
+        match header.codec {
+            CODEC_ROWS_ZSTD => {
+                self.plain.reserve_exact(plain_len);
+                let bad = "the block doesn't decompress";
+                // Writes at most the capacity of `plain`, whatever the payload says.
+                let written = CONTEXT.with_borrow_mut(|context| match dictionary {
+                    Some(dictionary) => context.decompress_using_ddict(&mut self.plain, payload, dictionary),
+                    None => context.decompress(&mut self.plain, payload),
+                });
+                written.map_err(|_| bad)?;
+            }
+            CODEC_ROWS_PLAIN => self.plain.extend_from_slice(payload),
+            unknown => return Err(BlockError::UnknownCodec(unknown)),
+        }
+        if self.plain.len() != plain_len {
+            return Err("the block decompresses to another length than its header tells".into());
+        }
+        self.rows.parse(&self.plain, header.count)?;
+        (self.first_seq, self.incarnation, self.header) = (header.first_seq, incarnation, Some(header));
+        self.count = header.count;
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! The zstd dictionary of a sealed file: training it, and the two copies of it. docs/format.md, "Dictionary".
+
+use super::SealOptions;
+use super::bytes::{Fields, Salt};
+use zstd::bulk::Compressor;
+
+/// Largest dictionary, in bytes.
+pub(crate) const DICTIONARY_BYTES_MAX: usize = 1 << 20;
+
+/// Fewest bytes of records for which a dictionary is tried.
+pub(crate) const TRAINING_BYTES_MIN: u64 = 256 << 10;
+
+/// Bytes of the header before a copy.
+pub(crate) const COPY_HEADER_BYTES: usize = HEADER_CRC_AT + 4;
+
+const MAGIC: [u8; 4] = *b"\xA7dic";
+const PLAIN_LEN_AT: usize = MAGIC.len();
+const STORED_LEN_AT: usize = PLAIN_LEN_AT + 4;
+const PAYLOAD_CRC_AT: usize = STORED_LEN_AT + 4;
+const HEADER_CRC_AT: usize = PAYLOAD_CRC_AT + 4;
+const _: () = assert!(COPY_HEADER_BYTES == 20);
+
+/// What a trained dictionary begins with (RFC 8878, section 5).
+const TRAINED_MAGIC: [u8; 4] = [0x37, 0xa4, 0x30, 0xec];
+
+/// The level at which the dictionary itself is compressed.
+const STORED_LEVEL: i32 = 12;
+
+/// A copy of the dictionary `plain` as it stands in a file.
+pub(crate) fn encode_copy(plain: &[u8], salt: Salt) -> std::io::Result<Vec<u8>> {
+    let stored = zstd::bulk::compress(plain, STORED_LEVEL)?;
+    let mut out = Vec::with_capacity(COPY_HEADER_BYTES + stored.len());
+    out.extend(MAGIC);
+    out.extend((plain.len() as u32).to_le_bytes());
+    out.extend((stored.len() as u32).to_le_bytes());
+    out.extend(salt.crc(&stored).to_le_bytes());
+    let crc = salt.crc(&out);
+    out.extend(crc.to_le_bytes());
+    out.extend(stored);
+    Ok(out)
+}
+
+/// The lengths in the header of a copy, plain and stored, or what is wrong with it.
+pub(crate) fn decode_header(bytes: &[u8], salt: Salt) -> Result<(usize, usize), &'static str> {
+    let header = bytes.first_chunk::<COPY_HEADER_BYTES>().ok_or("the dictionary's header is cut")?;
+    if header[..PLAIN_LEN_AT] != MAGIC {
+        return Err("no dictionary begins here");
+    }
+    if salt.crc(&header[..HEADER_CRC_AT]).to_le_bytes() != header[HEADER_CRC_AT..] {
+        return Err("the dictionary's header doesn't match its checksum");
+    }
+    let mut fields = Fields(&header[PLAIN_LEN_AT..]);
+    let (Some(plain), Some(stored)) = (fields.u32(), fields.u32()) else {
+        return Err("the dictionary's header is cut");
+    };
+    match plain as usize <= DICTIONARY_BYTES_MAX && stored as usize <= 2 * DICTIONARY_BYTES_MAX {
+        true => Ok((plain as usize, stored as usize)),
+        false => Err("the dictionary is larger than this version reads"),
+    }
+}
+
+/// The dictionary in `bytes`, which are one copy with its header and nothing else; or what is wrong with them.
+pub(crate) fn decode_copy(bytes: &[u8], salt: Salt) -> Result<Vec<u8>, &'static str> {
+    let (plain_len, stored_len) = decode_header(bytes, salt)?;
+    let stored = &bytes[COPY_HEADER_BYTES..];
+    if stored.len() != stored_len {
+        return Err("the dictionary has another length than its header tells");
+    }
+    if salt.crc(stored).to_le_bytes() != bytes[PAYLOAD_CRC_AT..HEADER_CRC_AT] {
+        return Err("the dictionary doesn't match its checksum");
+    }
+    match zstd::bulk::decompress(stored, plain_len) {
+        Ok(plain) if plain.len() == plain_len => Ok(plain),
+        _ => Err("the dictionary doesn't decompress to the length its header tells"),
+    }
+}
+
+/// A dictionary for what `samples` were taken from, which has `body_bytes` bytes of bodies in all. `None` if it would
+/// cost more than it saves, or if there is too little to learn from.
+///
+/// `samples` are bodies of records spread evenly over it, in the order of the log;
+/// [`SealOptions::samples_per_dictionary`] times [`SealOptions::dictionary_bytes`] of them are enough. A trained
+/// dictionary and one of plain records are tried, since training does badly on large records that repeat each other,
+/// and plain records on all else.
+pub(crate) fn train_dictionary(samples: &[&[u8]], body_bytes: u64, options: &SealOptions) -> Option<Vec<u8>> {
+    let max_bytes = options.dictionary_bytes.min(DICTIONARY_BYTES_MAX);
+    if max_bytes == 0 || body_bytes < TRAINING_BYTES_MIN {
+        return None;
+    }
+    let used = bounded(samples, max_bytes.saturating_mul(options.samples_per_dictionary));
+    let trained = zstd::dict::from_samples(&used, max_bytes).ok();
+    let mut plain = bounded(samples, max_bytes).concat();
+    plain.truncate(max_bytes);
+    // zstd takes what begins with its own magic number for a trained dictionary; no body does (docs/format.md).
+    let plain = Some(plain).filter(|plain| plain.len() > 8 && !plain.starts_with(&TRAINED_MAGIC));
+    let trial = Trial::new(samples, body_bytes, options)?;
+    let tried = trained.into_iter().chain(plain).filter_map(|dictionary| Some((trial.gain(&dictionary)?, dictionary)));
+    tried.max_by_key(|(gain, _)| *gain).map(|(_, dictionary)| dictionary)
+}
+
+/// Samples of about `bytes_max` bytes in all, evenly out of `samples`.
+fn bounded<'a>(samples: &[&'a [u8]], bytes_max: usize) -> Vec<&'a [u8]> {
+    let total: usize = samples.iter().map(|sample| sample.len()).sum();
+    let step = total.div_ceil(bytes_max.max(1)).max(1);
+    samples.iter().copied().step_by(step).collect()
+}
+
+/// A few blocks to try dictionaries on.
+struct Trial<'a> {
+    blocks: Vec<Vec<u8>>,
+    without_bytes: usize,
+    body_bytes: u64,
+    options: &'a SealOptions,
+}
+
+impl<'a> Trial<'a> {
+    const BLOCKS: usize = 16;
+
+    fn new(samples: &[&[u8]], body_bytes: u64, options: &'a SealOptions) -> Option<Self> {
+        // Half a step on from where `bounded` begins, so that blocks are not made of what a dictionary is made of.
+        let step = samples.len().div_ceil(Self::BLOCKS).max(1);
+        let parts = samples.get(step / 2..).unwrap_or_default().chunks(step);
+        let blocks: Vec<Vec<u8>> = parts.map(|part| first_block(part, options.block_bytes)).collect();
+        let mut compressor = Compressor::new(options.level).ok()?;
+        let without_bytes = compressed_bytes(&mut compressor, &blocks)?;
+        Some(Self { blocks, without_bytes, body_bytes, options })
+    }
+
+    /// The bytes that `dictionary` saves in all, less those of its two copies; `None` unless it saves twice their bytes.
+    fn gain(&self, dictionary: &[u8]) -> Option<i128> {
+        let mut compressor = Compressor::with_dictionary(self.options.level, dictionary).ok()?;
+        let with_bytes = compressed_bytes(&mut compressor, &self.blocks)?;
+        let tried: usize = self.blocks.iter().map(Vec::len).sum();
+        let saved = self.without_bytes as i128 - with_bytes as i128;
+        // Its size is that of a quick compression: the real one takes longer than the trial.
+        let copy_bytes = zstd::bulk::compress(dictionary, self.options.level).ok()?.len() as i128;
+        let saved_in_all = saved * i128::from(self.body_bytes) / (tried as i128).max(1);
+        (saved_in_all > 4 * copy_bytes).then_some(saved_in_all - 2 * copy_bytes)
+    }
+}
+
+/// Bodies of `part` up to the size of a block.
+fn first_block(part: &[&[u8]], block_bytes: usize) -> Vec<u8> {
+    let mut block = Vec::new();
+    for body in part {
+        if !block.is_empty() && block.len() + body.len() > block_bytes {
+            break;
+        }
+        block.extend_from_slice(body);
+    }
+    block
+}
+
+fn compressed_bytes(compressor: &mut Compressor<'_>, blocks: &[Vec<u8>]) -> Option<usize> {
+    blocks.iter().map(|block| compressor.compress(block).ok().map(|bytes| bytes.len())).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(count: u32) -> Vec<Vec<u8>> {
+        (0..count)
+            .map(|i| {
+                format!("{{\"user\":\"u{}\",\"action\":\"login\",\"ok\":{}}}", i * 7919 % 1000, i % 3 == 0).into_bytes()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_dictionary_is_trained_where_it_pays_and_only_there() {
+        let texts = texts(20_000);
+        let samples: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let options = SealOptions { block_bytes: 1 << 10, dictionary_bytes: 4 << 10, ..SealOptions::default() };
+        let bytes = texts.iter().map(|text| text.len() as u64).sum();
+        let dictionary = train_dictionary(&samples, bytes, &options).expect("small alike records pay");
+        assert!(dictionary.len() <= options.dictionary_bytes);
+        assert_eq!(train_dictionary(&samples, 1_000, &options), None, "too little to learn from");
+        assert_eq!(train_dictionary(&[], bytes, &options), None, "no samples");
+        let none = SealOptions { dictionary_bytes: 0, ..options };
+        assert_eq!(train_dictionary(&samples, bytes, &none), None, "switched off");
+    }
+
+    #[test]
+    fn noise_gets_no_dictionary() {
+        let mut state = 1u64;
+        let noise: Vec<Vec<u8>> = (0..2_000)
+            .map(|_| {
+                (0..200)
+                    .map(|_| {
+                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        (state >> 56) as u8
+                    })
+                    .collect()
+            })
+            .collect();
+        let samples: Vec<&[u8]> = noise.iter().map(Vec::as_slice).collect();
+        assert_eq!(train_dictionary(&samples, 400_000, &SealOptions::default()), None);
+    }
+}

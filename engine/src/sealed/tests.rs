@@ -1,0 +1,9 @@
+//! Tests of sealed files: what goes in comes out, and every way of being damaged.
+
+mod damage;
+mod fixture;
+mod hostile;
+mod indexes;
+mod round_trip;
+#[cfg(feature = "json")]
+mod sweep;

@@ -1,0 +1,262 @@
+//! Writing a sealed file, front to back.
+
+use super::SealOptions;
+use super::block::{BlockHeader, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
+use super::bytes::Salt;
+use super::dictionary::{DICTIONARY_BYTES_MAX, encode_copy};
+use super::footer::{MerkleEnds, Runs, Source, Summary};
+use super::layout::{Directory, Section, TRAILER_BYTES, Tag, Trailer, sealed_header};
+use super::rows::RowsBuilder;
+use super::table::{BlockEntry, Table};
+use crate::error::{Damage, Error, Result};
+use crate::merkle::{Frontier, Hash, leaf_hash};
+use crate::record::{KEY_BYTES_MAX, RECORD_BYTES_MAX, StoredRecord};
+use crate::storage::{File, write_all_at};
+use crate::{Incarnation, LogId};
+use annals_index::{FileHeader, HEADER_BYTES};
+use std::io;
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::CParameter;
+
+/// How much is collected before it is written.
+const WRITE_BYTES: usize = 1 << 20;
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SealedSummary {
+    pub(crate) summary: Summary,
+    pub(crate) file_bytes: u64,
+    pub(crate) blocks: usize,
+    /// The log's hash tree after the segment's last record.
+    pub(crate) end: Frontier,
+    pub(crate) root: Hash,
+}
+
+/// Writes a sealed file over an empty file. Syncing and naming it are left to the caller. After an error the file
+/// is of no use.
+pub(crate) struct SealedWriter<'a> {
+    file: &'a dyn File,
+    path: String,
+    header: FileHeader,
+    salt: Salt,
+    log_id: LogId,
+    block_bytes: usize,
+    compressor: Compressor<'static>,
+    dictionary: Vec<u8>,
+    out: Vec<u8>,
+    /// Where in the file `out` begins.
+    out_at: u64,
+    rows: RowsBuilder,
+    plain: Vec<u8>,
+    stored: Vec<u8>,
+    table: Table,
+    runs: Runs,
+    /// The first block of a run says whose it is.
+    block_run: Option<Incarnation>,
+    block_seq: u64,
+    start: Frontier,
+    end: Frontier,
+    nodes: Vec<u8>,
+    summary: Summary,
+}
+
+impl<'a> SealedWriter<'a> {
+    /// Begins a sealed file in `file`, which is empty and named `path` in errors.
+    ///
+    /// `header` gives the ids, base seq, ordinal and time of creation; `start` is the log's hash tree before the
+    /// record `header.base_seq`.
+    pub(crate) fn create(
+        file: &'a dyn File,
+        path: String,
+        header: &FileHeader,
+        dictionary: Option<&[u8]>,
+        start: Frontier,
+        options: &SealOptions,
+    ) -> Result<Self> {
+        let invalid = |detail: String| Error::InvalidOption { option: "seal", detail };
+        if start.size() != header.base_seq {
+            return Err(invalid(format!("the tree has {} leaves at record {}", start.size(), header.base_seq)));
+        }
+        if dictionary.is_some_and(|dictionary| dictionary.is_empty() || dictionary.len() > DICTIONARY_BYTES_MAX) {
+            return Err(invalid(format!("a dictionary has 1 to {DICTIONARY_BYTES_MAX} bytes")));
+        }
+        let salt = Salt::of(header);
+        let prepare = || -> io::Result<(Compressor<'static>, Vec<u8>)> {
+            let mut compressor = Compressor::with_dictionary(options.level, dictionary.unwrap_or_default())?;
+            // The file knows its one dictionary; four bytes a block would only repeat that.
+            compressor.set_parameter(CParameter::DictIdFlag(false))?;
+            Ok((compressor, dictionary.map_or(Ok(Vec::new()), |plain| encode_copy(plain, salt))?))
+        };
+        let (compressor, dictionary) = prepare().map_err(Error::io("compress", path.clone()))?;
+        let header = sealed_header(header, (HEADER_BYTES + dictionary.len()) as u64);
+        let mut out = Vec::with_capacity(WRITE_BYTES + options.block_bytes);
+        out.extend(header.encode());
+        out.extend(&dictionary);
+        Ok(Self {
+            file,
+            path,
+            salt,
+            log_id: LogId(header.log_id),
+            block_bytes: options.block_bytes,
+            compressor,
+            dictionary,
+            out,
+            out_at: 0,
+            rows: RowsBuilder::default(),
+            plain: Vec::new(),
+            stored: Vec::new(),
+            table: Table::default(),
+            runs: Runs::default(),
+            block_run: None,
+            block_seq: header.base_seq,
+            end: start.clone(),
+            start,
+            nodes: Vec::new(),
+            summary: Summary::empty(header.base_seq),
+            header,
+        })
+    }
+
+    /// Adds the next record. Seqs have no gaps.
+    pub(crate) fn push(&mut self, record: &StoredRecord<'_>) -> Result<()> {
+        self.check(record)?;
+        let new_run = self.runs.0.last().is_none_or(|(_, run)| *run != Some(record.incarnation));
+        if new_run || (self.rows.count() > 0 && self.rows.bytes_with(record) > self.block_bytes) {
+            self.end_block()?;
+        }
+        if new_run {
+            self.runs.0.push((record.seq, Some(record.incarnation)));
+            self.block_run = Some(record.incarnation);
+        }
+        self.rows.push(record);
+        if let Some(node) = self.end.push(leaf_hash(&self.log_id, record)) {
+            self.nodes.extend(node);
+        }
+        let (summary, time) = (&mut self.summary, record.timestamp.as_micros());
+        summary.records += 1;
+        summary.end_seq += 1;
+        summary.time_min = summary.time_min.min(time);
+        summary.time_max = summary.time_max.max(time);
+        summary.body_bytes += record.body.len() as u64;
+        Ok(())
+    }
+
+    fn check(&self, record: &StoredRecord<'_>) -> Result<()> {
+        if record.seq != self.summary.end_seq || record.seq >= 1 << 63 {
+            return Err(Error::Damaged(Damage {
+                path: self.path.clone(),
+                offset: self.position(),
+                detail: format!("record {} was to follow where {} belongs", record.seq, self.summary.end_seq),
+                first_seq: Some(self.summary.end_seq),
+                end_seq: None,
+            }));
+        }
+        let too_large = |what, found: usize, limit: usize| match found > limit {
+            true => Err(Error::TooLarge { what, found: found as u64, limit: limit as u64 }),
+            false => Ok(()),
+        };
+        too_large("the key", record.key.len(), KEY_BYTES_MAX)?;
+        too_large("the record", record.key.len() + record.body.len(), RECORD_BYTES_MAX)
+    }
+
+    /// Writes what is left, with `shape` as the section that others give a meaning to and `sources` as the raw
+    /// segments that this file stands for.
+    pub(crate) fn finish(mut self, shape: &[u8], sources: &[Source]) -> Result<SealedSummary> {
+        self.end_block()?;
+        let mut directory = Directory::default();
+        if !self.dictionary.is_empty() {
+            let copy = std::mem::take(&mut self.dictionary);
+            self.section(&mut directory, Tag::DICTIONARY, &copy)?;
+        }
+        let mut table = Vec::new();
+        self.table.encode(&mut table);
+        let (runs, nodes) = (self.runs.encode(), std::mem::take(&mut self.nodes));
+        let ends = MerkleEnds { start: self.start.clone(), end: self.end.clone() };
+        self.section(&mut directory, Tag::SHAPE, shape)?;
+        self.section(&mut directory, Tag::NODES, &nodes)?;
+        self.section(&mut directory, Tag::BLOCKS, &table)?;
+        self.section(&mut directory, Tag::MERKLE, &ends.encode())?;
+        self.section(&mut directory, Tag::SOURCES, &Source::encode_all(sources))?;
+        self.section(&mut directory, Tag::RUNS, &runs)?;
+        self.section(&mut directory, Tag::SUMMARY, &self.summary.encode())?;
+        let file_bytes = self.trailer(&directory)?;
+        Ok(SealedSummary {
+            summary: self.summary,
+            file_bytes,
+            blocks: self.table.0.len(),
+            root: self.end.root(),
+            end: self.end,
+        })
+    }
+
+    fn position(&self) -> u64 {
+        self.out_at + self.out.len() as u64
+    }
+
+    fn end_block(&mut self) -> Result<()> {
+        let count = self.rows.count();
+        if count == 0 {
+            return Ok(());
+        }
+        let (time_min, time_max) = self.rows.time_range();
+        self.rows.finish(&mut self.plain);
+        self.stored.clear();
+        self.stored.reserve(zstd::zstd_safe::compress_bound(self.plain.len()));
+        self.compressor
+            .compress_to_buffer(&self.plain, &mut self.stored)
+            .map_err(Error::io("compress", self.path.clone()))?;
+        let (codec, payload) = match self.stored.len() < self.plain.len() {
+            true => (CODEC_ROWS_ZSTD, &self.stored),
+            false => (CODEC_ROWS_PLAIN, &self.plain),
+        };
+        let header = BlockHeader {
+            codec,
+            stored_len: payload.len() as u32,
+            plain_len: self.plain.len() as u32,
+            first_seq: self.block_seq,
+            count,
+            time_min,
+            time_max,
+            payload_crc: self.salt.crc(payload),
+            run: self.block_run.take(),
+        };
+        self.table.0.push(BlockEntry::of(&header, self.out_at + self.out.len() as u64));
+        header.encode(self.salt, &mut self.out);
+        self.out.extend_from_slice(payload);
+        self.block_seq = header.end_seq();
+        self.flush(WRITE_BYTES)
+    }
+
+    fn section(&mut self, directory: &mut Directory, tag: Tag, bytes: &[u8]) -> Result<()> {
+        let section = Section { tag, crc: self.salt.crc(bytes), offset: self.position(), len: bytes.len() as u64 };
+        directory.0.push(section);
+        self.out.extend_from_slice(bytes);
+        self.flush(WRITE_BYTES)
+    }
+
+    /// Ends the file; returns its length.
+    fn trailer(&mut self, directory: &Directory) -> Result<u64> {
+        let bytes = directory.encode();
+        let directory_at = self.position();
+        let trailer = Trailer {
+            directory_at,
+            directory_len: bytes.len() as u32,
+            directory_crc: self.salt.crc(&bytes),
+            file_len: directory_at + (bytes.len() + TRAILER_BYTES) as u64,
+        };
+        self.out.extend(bytes);
+        self.out.extend(trailer.encode(&self.header, self.salt));
+        self.flush(0)?;
+        Ok(trailer.file_len)
+    }
+
+    /// Writes what was collected, if there is more of it than `beyond` bytes.
+    fn flush(&mut self, beyond: usize) -> Result<()> {
+        if self.out.len() > beyond {
+            write_all_at(self.file, &self.out, self.out_at).map_err(Error::io("write", self.path.clone()))?;
+            self.out_at += self.out.len() as u64;
+            self.out.clear();
+        }
+        Ok(())
+    }
+}

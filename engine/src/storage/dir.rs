@@ -1,0 +1,246 @@
+//! A real directory.
+
+use super::{File, Lock, Storage};
+use crate::Timestamp;
+use annals_index::Bytes;
+use std::fs::{self, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// A log's directory on a real file system.
+#[derive(Debug)]
+pub struct DirStorage {
+    root: PathBuf,
+    map_files: bool,
+}
+
+impl DirStorage {
+    /// The directory at `root`, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), map_files: true }
+    }
+
+    /// Reads index files instead of mapping them, for file systems where files may be truncated by others.
+    #[must_use]
+    pub fn without_maps(mut self) -> Self {
+        self.map_files = false;
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        match name {
+            "" => self.root.clone(),
+            name => self.root.join(name),
+        }
+    }
+}
+
+impl Storage for DirStorage {
+    fn describe(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.path(folder))? {
+            let entry = entry?;
+            // A name that is not Unicode is none of ours.
+            if let Ok(name) = entry.file_name().into_string()
+                && !entry.file_type()?.is_dir()
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(RealFile(fs::File::open(self.path(name))?)))
+    }
+
+    fn open_write(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(RealFile(OpenOptions::new().read(true).write(true).open(self.path(name))?)))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(name))?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn map(&self, name: &str) -> io::Result<Bytes> {
+        let file = fs::File::open(self.path(name))?;
+        match self.map_files {
+            true => Bytes::map(&file),
+            false => Bytes::read(&file),
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path(name))
+    }
+
+    fn create_dir(&self, folder: &str) -> io::Result<()> {
+        let path = self.path(folder);
+        if path.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(&path)?;
+        match path.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => sync_dir_at(Path::new(".")),
+            Some(parent) => sync_dir_at(parent),
+            None => Ok(()),
+        }
+    }
+
+    fn sync_dir(&self, folder: &str) -> io::Result<()> {
+        sync_dir_at(&self.path(folder))
+    }
+
+    fn lock(&self, name: &str, holder: &str) -> io::Result<Box<dyn Lock>> {
+        let path = self.path(name);
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                // Bounded: the file is ours to write, but anybody's to replace.
+                let _ = (&file).take(1024).read_to_string(&mut text);
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, text.trim().to_owned()));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // If somebody removed the file and made another of that name, this lock protects nothing.
+        if !is_same_file(&file, &path)? {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "a process that has just replaced the lock file"));
+        }
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(holder.as_bytes())?;
+        Ok(Box::new(RealLock { _file: file }))
+    }
+
+    fn now(&self) -> Timestamp {
+        SystemTime::now().into()
+    }
+
+    fn random(&self) -> io::Result<[u8; 16]> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        Ok(bytes)
+    }
+
+    fn boot_id(&self) -> [u8; 16] {
+        // Where there is no such file, every restart looks like the same boot: `head` is then only a hint that
+        // readers check against the segment (docs/format.md, "Head").
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let mut id = [0; 16];
+        for (slot, byte) in id.iter_mut().zip(text.bytes().filter(u8::is_ascii_hexdigit).collect::<Vec<_>>().chunks(2))
+        {
+            *slot = std::str::from_utf8(byte).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0);
+        }
+        id
+    }
+}
+
+#[derive(Debug)]
+struct RealLock {
+    _file: fs::File,
+}
+
+impl Lock for RealLock {}
+
+#[derive(Debug)]
+struct RealFile(fs::File);
+
+impl File for RealFile {
+    #[cfg(unix)]
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.0, buffer, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_read(&self.0, buffer, offset)
+    }
+
+    #[cfg(unix)]
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::write_at(&self.0, bytes, offset)
+    }
+
+    #[cfg(windows)]
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_write(&self.0, bytes, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        let from = self.len()?;
+        if from >= len {
+            return Ok(());
+        }
+        loop {
+            match fallocate(&self.0, FallocateFlags::empty(), from, len - from) {
+                Ok(()) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return write_zeros(self, from, len),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        write_zeros(self, self.len()?, len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+fn write_zeros(file: &RealFile, mut from: u64, to: u64) -> io::Result<()> {
+    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    while from < to {
+        let len = (to - from).min(ZEROS.len() as u64);
+        super::write_all_at(file, &ZEROS[..len as usize], from)?;
+        from += len;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn sync_dir_at(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+/// Other systems offer no way to sync a directory; there a rename is as durable as the file system makes it.
+#[cfg(not(unix))]
+fn sync_dir_at(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_same_file(file: &fs::File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let (ours, theirs) = (file.metadata()?, fs::metadata(path)?);
+    Ok((ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()))
+}
+
+/// Elsewhere an open, locked file can't be removed.
+#[cfg(not(unix))]
+fn is_same_file(_file: &fs::File, _path: &Path) -> io::Result<bool> {
+    Ok(true)
+}

@@ -1,0 +1,180 @@
+//! The seam between the engine and the world: every byte read or written, every clock and every random id comes
+//! through [`Storage`]. Real directories are [`DirStorage`]; the simulated disk is `SimDisk` (feature `sim`).
+//!
+//! Names are relative to the log's directory, either `name` or `folder/name` (see `names.rs`). Implementations
+//! don't interpret them.
+
+use crate::Timestamp;
+use std::fmt::Debug;
+use std::io;
+use std::sync::Arc;
+
+mod dir;
+#[cfg(feature = "sim")]
+pub mod sim;
+
+pub use dir::DirStorage;
+
+/// A place that holds the files of one log.
+pub trait Storage: Debug + Send + Sync {
+    /// How a person would name `name` in this place: a path.
+    fn describe(&self, name: &str) -> String;
+
+    /// The names of the files in `folder` (`""` is the log's directory itself), without the folder, in no order.
+    /// Folders are left out.
+    ///
+    /// # Errors
+    /// As the operating system says; a folder that doesn't exist is [`io::ErrorKind::NotFound`].
+    fn list(&self, folder: &str) -> io::Result<Vec<String>>;
+
+    /// Opens a file that exists, for reading.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
+
+    /// Opens a file that exists, for reading and writing.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn open_write(&self, name: &str) -> io::Result<Arc<dyn File>>;
+
+    /// Creates a file for reading and writing.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] where there is one already.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
+
+    /// The whole of an immutable file; mapped where that is possible and allowed.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn map(&self, name: &str) -> io::Result<annals_index::Bytes>;
+
+    /// Gives a file another name in the same folder, in one step. Durable after [`Storage::sync_dir`].
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file's name; who has it open goes on reading. Durable after [`Storage::sync_dir`].
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Creates `folder` (`""`: the log's directory itself, with its parents) unless it is there.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn create_dir(&self, folder: &str) -> io::Result<()>;
+
+    /// Makes creations, renames and removals in `folder` durable.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn sync_dir(&self, folder: &str) -> io::Result<()>;
+
+    /// Takes the exclusive lock `name`, creating its file if needed, and writes `holder` into it. The lock lasts
+    /// until what is returned is dropped.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if another holds it, with what the holder wrote as the error's text.
+    fn lock(&self, name: &str, holder: &str) -> io::Result<Box<dyn Lock>>;
+
+    /// The clock.
+    fn now(&self) -> Timestamp;
+
+    /// 128 random bits.
+    ///
+    /// # Errors
+    /// Where the operating system has none to give.
+    fn random(&self) -> io::Result<[u8; 16]>;
+
+    /// An id that changes when the machine restarts: what was written but not synced before may be gone.
+    fn boot_id(&self) -> [u8; 16];
+}
+
+/// A lock that is held until it is dropped.
+pub trait Lock: Debug + Send + Sync {}
+
+/// An open file. All methods may be called from many threads at once.
+pub trait File: Debug + Send + Sync {
+    /// Reads at `offset` into `buffer`; returns how many bytes there were, 0 only at the end of the file.
+    ///
+    /// # Errors
+    /// As the operating system says, [`io::ErrorKind::Interrupted`] included.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes at `offset`; returns how many bytes were taken.
+    ///
+    /// # Errors
+    /// As the operating system says, [`io::ErrorKind::Interrupted`] included.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+
+    /// Makes the file `len` bytes long if it is shorter, with space for them set aside and zeros in them.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::StorageFull`] and whatever else the operating system says; the file may be longer then.
+    fn reserve(&self, len: u64) -> io::Result<()>;
+
+    /// Makes the file's bytes and length durable.
+    ///
+    /// # Errors
+    /// As the operating system says. After an error nothing is known of what is durable, and a retry proves nothing.
+    fn sync(&self) -> io::Result<()>;
+
+    /// The file's length in bytes.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn len(&self) -> io::Result<u64>;
+}
+
+/// How many interruptions in a row are overcome.
+const INTERRUPTIONS_MAX: u32 = 1_000;
+
+/// Repeats `call` while it is interrupted.
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    for _ in 0..INTERRUPTIONS_MAX {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+    call()
+}
+
+/// Reads exactly `buffer.len()` bytes at `offset`.
+///
+/// # Errors
+/// [`io::ErrorKind::UnexpectedEof`] if the file ends before, and what [`File::read_at`] says.
+pub(crate) fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match uninterrupted(|| file.read_at(buffer, offset))? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                buffer = &mut buffer[read..];
+                offset += read as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of `bytes` at `offset`.
+///
+/// # Errors
+/// [`io::ErrorKind::WriteZero`] if the file takes no more, and what [`File::write_at`] says.
+pub(crate) fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match uninterrupted(|| file.write_at(bytes, offset))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => {
+                bytes = &bytes[written..];
+                offset += written as u64;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! What readers see of a log: its segments, and how far they may read.
+//!
+//! The list of segments is an immutable snapshot behind a pointer: a reader that holds one goes on undisturbed while
+//! segments are sealed or retired, since files are only ever unlinked and never changed.
+
+use crate::Incarnation;
+use crate::names::SegmentName;
+use crate::raw::RawSegment;
+use crate::sealed::SealedSlot;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+/// How many sealed segments are held open at once. Each takes a file handle and about 150 KiB, most of it for its
+/// dictionary, so that both stay bounded however long the log grows.
+const OPEN_FILES_MAX: usize = 256;
+
+/// A segment of a log.
+#[derive(Debug, Clone)]
+pub(crate) enum Segment {
+    Raw(Arc<RawSegment>),
+    Sealed(Arc<SealedSlot>),
+}
+
+impl Segment {
+    pub(crate) fn name(&self) -> SegmentName {
+        match self {
+            Self::Raw(raw) => raw.name,
+            Self::Sealed(sealed) => sealed.name,
+        }
+    }
+
+    pub(crate) fn base_seq(&self) -> u64 {
+        self.name().base_seq
+    }
+}
+
+/// The segments of a log in order. Each holds the records from its base to the base of the next.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Chain {
+    pub(crate) segments: Vec<Segment>,
+}
+
+impl Chain {
+    /// The segment that holds `seq`, if any does, and the end of what that segment holds: [`u64::MAX`] for the last.
+    pub(crate) fn find(&self, seq: u64) -> Option<(usize, u64)> {
+        let after = self.segments.partition_point(|segment| segment.base_seq() <= seq);
+        let index = after.checked_sub(1)?;
+        Some((index, self.end_of(index)))
+    }
+
+    /// The end of what the segment at `index` holds: [`u64::MAX`] for the last.
+    pub(crate) fn end_of(&self, index: usize) -> u64 {
+        self.segments.get(index + 1).map_or(u64::MAX, Segment::base_seq)
+    }
+
+    /// The slot of the sealed segment `name`: the one that is here, or a new one.
+    pub(crate) fn slot(&self, name: SegmentName) -> Arc<SealedSlot> {
+        let known = self.segments.iter().find_map(|segment| match segment {
+            Segment::Sealed(slot) if slot.name == name => Some(Arc::clone(slot)),
+            _ => None,
+        });
+        known.unwrap_or_else(|| Arc::new(SealedSlot::new(name)))
+    }
+
+    /// The raw segments, in order.
+    pub(crate) fn raws(&self) -> impl Iterator<Item = &Arc<RawSegment>> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Raw(raw) => Some(raw),
+            Segment::Sealed(_) => None,
+        })
+    }
+}
+
+/// What all readers of a log share.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    chain: RwLock<Arc<Chain>>,
+    /// The sealed segments whose files are open, the one opened first in front.
+    opened: Mutex<VecDeque<Arc<SealedSlot>>>,
+    /// The segment that is appended to.
+    active: Mutex<Option<SegmentName>>,
+    visible_seq: AtomicU64,
+    durable_seq: AtomicU64,
+    /// Sealing can't go on, because of damage or for want of space: nobody is to wait for it.
+    sealing_stuck: AtomicBool,
+    closed: AtomicBool,
+    watch: Mutex<()>,
+    changed: Condvar,
+}
+
+impl View {
+    pub(crate) fn new(chain: Chain, visible_seq: u64) -> Self {
+        let view = Self { chain: RwLock::new(Arc::new(chain)), ..Self::default() };
+        view.advance(visible_seq, visible_seq);
+        view
+    }
+
+    /// The segments as they are now.
+    pub(crate) fn chain(&self) -> Arc<Chain> {
+        Arc::clone(&self.chain.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Readers may read the records below this.
+    pub(crate) fn visible_seq(&self) -> u64 {
+        self.visible_seq.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn durable_seq(&self) -> u64 {
+        self.durable_seq.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn advance(&self, visible_seq: u64, durable_seq: u64) {
+        self.durable_seq.fetch_max(durable_seq, Ordering::AcqRel);
+        self.visible_seq.fetch_max(visible_seq, Ordering::AcqRel);
+    }
+
+    /// Changes the list of segments.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Chain)) {
+        {
+            let mut chain = self.chain.write().unwrap_or_else(PoisonError::into_inner);
+            let mut next = Chain::clone(&chain);
+            change(&mut next);
+            *chain = Arc::new(next);
+        }
+        self.notify();
+    }
+
+    /// Keeps the number of open files within bounds, now that the file of `slot` is open too.
+    pub(crate) fn note_opened(&self, slot: &Arc<SealedSlot>) {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.push_back(Arc::clone(slot));
+        if opened.len() > OPEN_FILES_MAX
+            && let Some(first) = opened.pop_front()
+        {
+            first.close();
+        }
+    }
+
+    /// The segment that is appended to.
+    pub(crate) fn active(&self) -> Option<SegmentName> {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds the segment that is appended to from now on.
+    pub(crate) fn begin_segment(&self, segment: &Arc<RawSegment>) {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Some(segment.name);
+        self.change(|chain| chain.segments.push(Segment::Raw(Arc::clone(segment))));
+    }
+
+    /// Notes that the active segment is complete.
+    pub(crate) fn end_segment(&self) {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.notify();
+    }
+
+    /// Wakes everybody who waits for a change.
+    pub(crate) fn notify(&self) {
+        drop(self.watch.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.notify();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_sealing_stuck(&self, stuck: bool) {
+        self.sealing_stuck.store(stuck, Ordering::Release);
+        self.notify();
+    }
+
+    /// Waits until `done` says so, or until `deadline`. Returns what `done` says at the end.
+    pub(crate) fn wait(&self, deadline: Option<Instant>, done: impl Fn() -> bool) -> bool {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        while !done() {
+            watch = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                None => self.changed.wait(watch).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => return done(),
+                Some(left) => self.changed.wait_timeout(watch, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+        true
+    }
+
+    /// Waits while more than `max` complete segments of the writer `incarnation` wait to be sealed and sealing goes on.
+    /// Those that earlier writers left may wait for company, and nobody waits for them.
+    pub(crate) fn wait_until_sealed(&self, max: usize, incarnation: Incarnation) {
+        // The last one is, or was until a moment ago, the active one.
+        let waiting = || self.chain().raws().filter(|raw| raw.writer() == incarnation).count() <= max + 1;
+        self.wait(None, || self.sealing_stuck.load(Ordering::Acquire) || self.is_closed() || waiting());
+    }
+}

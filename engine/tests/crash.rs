@@ -1,0 +1,74 @@
+//! Crashes at every call of a scenario, with every way of losing what was not synced.
+
+mod model;
+
+use annals::storage::sim::{Fault, Loss, SimDisk};
+use model::{Model, options, run_scenario};
+
+/// How many calls the scenario makes, and that it works without any fault.
+fn calls() -> u64 {
+    let disk = SimDisk::new(1);
+    let mut model = Model::default();
+    run_scenario(&disk, &mut model).expect("no fault was asked for");
+    model.check(&disk, "no fault");
+    disk.calls()
+}
+
+#[test]
+fn a_crash_at_any_call_loses_nothing_that_was_acknowledged() {
+    for call in 0..calls() {
+        let disk = SimDisk::new(1);
+        disk.fail_at(call, Fault::Stop, true);
+        let mut model = Model::default();
+        let _ = run_scenario(&disk, &mut model);
+        for loss in Loss::ALL {
+            for seed in 0..3 {
+                let context = format!("stop at call {call}, {loss:?}, seed {seed}");
+                let after = disk.crash(loss, seed);
+                model.clone().check(&after, &context);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crash_during_recovery_loses_nothing_either() {
+    for call in (0..calls()).step_by(3) {
+        let disk = SimDisk::new(1);
+        disk.fail_at(call, Fault::Stop, true);
+        let mut model = Model::default();
+        let _ = run_scenario(&disk, &mut model);
+        let after = disk.crash(Loss::Torn, call);
+        for second in 0..12 {
+            let again = after.crash(Loss::Nothing, second);
+            again.fail_at(second, Fault::Stop, true);
+            let opened = options().open_or_create_on(again.storage());
+            let context = format!("stop at call {call}, then at call {second} of recovery ({})", opened.is_ok());
+            drop(opened);
+            for loss in [Loss::Everything, Loss::Subset, Loss::Torn] {
+                model.clone().check(&again.crash(loss, second), &format!("{context}, {loss:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn any_call_may_fail_once_or_for_ever() {
+    for call in 0..calls() {
+        for fault in [Fault::Io, Fault::Full, Fault::Short, Fault::Interrupted] {
+            for for_ever in [false, true] {
+                let disk = SimDisk::new(1);
+                disk.fail_at(call, fault, for_ever);
+                let mut model = Model::default();
+                let outcome = run_scenario(&disk, &mut model);
+                if matches!(fault, Fault::Short | Fault::Interrupted) && !for_ever {
+                    outcome.unwrap_or_else(|error| panic!("{fault:?} at call {call} is to be overcome: {error}"));
+                }
+                let context = format!("{fault:?} at call {call}, for ever: {for_ever}");
+                model.clone().check(&disk.crash(Loss::Nothing, call), &context);
+                model.clone().check(&disk.crash(Loss::Everything, call), &context);
+                model.check(&disk.crash(Loss::Torn, call), &context);
+            }
+        }
+    }
+}
