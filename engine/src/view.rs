@@ -3,6 +3,7 @@
 //! The list of segments is an immutable snapshot behind a pointer: a reader that holds one goes on undisturbed while
 //! segments are sealed or retired, since files are only ever unlinked and never changed.
 
+use crate::Incarnation;
 use crate::names::SegmentName;
 use crate::raw::RawSegment;
 use crate::sealed::SealedSlot;
@@ -187,11 +188,11 @@ impl View {
         true
     }
 
-    /// Waits while more than `max` segments that are complete wait to be sealed and sealing goes on.
-    pub(crate) fn wait_until_sealed(&self, max: usize) {
-        // The last raw segment is, or was until a moment ago, the active one.
-        self.wait(None, || {
-            self.sealing_stuck.load(Ordering::Acquire) || self.is_closed() || self.chain().raws().count() <= max + 1
-        });
+    /// Waits while more than `max` complete segments of the writer `incarnation` wait to be sealed and sealing goes on.
+    /// Those that earlier writers left may wait for company, and nobody waits for them.
+    pub(crate) fn wait_until_sealed(&self, max: usize, incarnation: Incarnation) {
+        // The last one is, or was until a moment ago, the active one.
+        let waiting = || self.chain().raws().filter(|raw| raw.writer() == incarnation).count() <= max + 1;
+        self.wait(None, || self.sealing_stuck.load(Ordering::Acquire) || self.is_closed() || waiting());
     }
 }
