@@ -9,4 +9,4 @@ mod segment;
 
 pub use bytes::Bytes;
 pub use header::{FORMAT_VERSION, FileHeader, FileKind, HEADER_BYTES, HeaderError, INCOMPATIBLE_KNOWN, SPECIFIC_BYTES};
-pub use segment::{Binding, IndexBuilder, IndexError, IndexReader, IndexedBlock, STRIDE};
+pub use segment::{Binding, IndexBuilder, IndexError, IndexReader, IndexedBlock, RECORDS_MAX, STRIDE};

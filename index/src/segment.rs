@@ -13,6 +13,9 @@ pub const STRIDE: u64 = 1 << STRIDE_LOG2;
 
 const STRIDE_LOG2: u32 = 7;
 
+/// Records a segment can have to be indexed: what a table that lies can make an index take is bounded by it.
+pub const RECORDS_MAX: u32 = 1 << 27;
+
 const SOURCE_ID_AT: usize = 0;
 const SOURCE_BYTES_AT: usize = SOURCE_ID_AT + 16;
 const RECORDS_AT: usize = SOURCE_BYTES_AT + 8;

@@ -2,6 +2,7 @@
 
 use super::SealOptions;
 use super::bytes::{Fields, Salt};
+use zstd::bulk::Compressor;
 
 /// Largest dictionary, in bytes.
 pub(crate) const DICTIONARY_BYTES_MAX: usize = 1 << 20;
@@ -19,8 +20,11 @@ const PAYLOAD_CRC_AT: usize = STORED_LEN_AT + 4;
 const HEADER_CRC_AT: usize = PAYLOAD_CRC_AT + 4;
 const _: () = assert!(COPY_HEADER_BYTES == 20);
 
+/// What a trained dictionary begins with (RFC 8878, section 5).
+const TRAINED_MAGIC: [u8; 4] = [0x37, 0xa4, 0x30, 0xec];
+
 /// The level at which the dictionary itself is compressed.
-const STORED_LEVEL: i32 = 19;
+const STORED_LEVEL: i32 = 12;
 
 /// A copy of the dictionary `plain` as it stands in a file.
 pub(crate) fn encode_copy(plain: &[u8], salt: Salt) -> std::io::Result<Vec<u8>> {
@@ -71,45 +75,84 @@ pub(crate) fn decode_copy(bytes: &[u8], salt: Salt) -> Result<Vec<u8>, &'static 
     }
 }
 
-/// Trains a dictionary on `samples`, bodies of records spread over what is to be sealed, which has `body_bytes` of
-/// them in all. `None` if it would cost more bytes than it saves, or if there is too little to learn from.
+/// A dictionary for what `samples` were taken from, which has `body_bytes` bytes of bodies in all. `None` if it would
+/// cost more than it saves, or if there is too little to learn from.
+///
+/// `samples` are bodies of records spread evenly over it, in the order of the log;
+/// [`SealOptions::samples_per_dictionary`] times [`SealOptions::dictionary_bytes`] of them are enough. A trained
+/// dictionary and one of plain records are tried, since training does badly on large records that repeat each other,
+/// and plain records on all else.
 pub(crate) fn train_dictionary(samples: &[&[u8]], body_bytes: u64, options: &SealOptions) -> Option<Vec<u8>> {
     let max_bytes = options.dictionary_bytes.min(DICTIONARY_BYTES_MAX);
     if max_bytes == 0 || body_bytes < TRAINING_BYTES_MIN {
         return None;
     }
     let used = bounded(samples, max_bytes.saturating_mul(options.samples_per_dictionary));
-    let dictionary = zstd::dict::from_samples(&used, max_bytes).ok()?;
-    pays(&dictionary, samples, body_bytes, options)?.then_some(dictionary)
+    let trained = zstd::dict::from_samples(&used, max_bytes).ok();
+    let mut plain = bounded(samples, max_bytes).concat();
+    plain.truncate(max_bytes);
+    // zstd takes what begins with its own magic number for a trained dictionary; no body does (docs/format.md).
+    let plain = Some(plain).filter(|plain| plain.len() > 8 && !plain.starts_with(&TRAINED_MAGIC));
+    let trial = Trial::new(samples, body_bytes, options)?;
+    let tried = trained.into_iter().chain(plain).filter_map(|dictionary| Some((trial.gain(&dictionary)?, dictionary)));
+    tried.max_by_key(|(gain, _)| *gain).map(|(_, dictionary)| dictionary)
 }
 
-/// Samples of at most `bytes_max` bytes in all, evenly out of `samples`.
+/// Samples of about `bytes_max` bytes in all, evenly out of `samples`.
 fn bounded<'a>(samples: &[&'a [u8]], bytes_max: usize) -> Vec<&'a [u8]> {
     let total: usize = samples.iter().map(|sample| sample.len()).sum();
     let step = total.div_ceil(bytes_max.max(1)).max(1);
     samples.iter().copied().step_by(step).collect()
 }
 
-/// Whether the bytes that `dictionary` saves are more than twice those its two copies take, judged by a few blocks.
-fn pays(dictionary: &[u8], samples: &[&[u8]], body_bytes: u64, options: &SealOptions) -> Option<bool> {
-    const BLOCKS: usize = 8;
-    let mut with = zstd::bulk::Compressor::with_dictionary(options.level, dictionary).ok()?;
-    let mut without = zstd::bulk::Compressor::new(options.level).ok()?;
-    let (mut tried, mut saved) = (0i64, 0i64);
-    for part in samples.chunks(samples.len().div_ceil(BLOCKS).max(1)) {
-        let mut block = Vec::new();
-        for sample in part {
-            if block.len() >= options.block_bytes {
-                break;
-            }
-            block.extend_from_slice(sample);
-        }
-        tried += block.len() as i64;
-        saved += without.compress(&block).ok()?.len() as i64 - with.compress(&block).ok()?.len() as i64;
+/// A few blocks to try dictionaries on.
+struct Trial<'a> {
+    blocks: Vec<Vec<u8>>,
+    without_bytes: usize,
+    body_bytes: u64,
+    options: &'a SealOptions,
+}
+
+impl<'a> Trial<'a> {
+    const BLOCKS: usize = 16;
+
+    fn new(samples: &[&[u8]], body_bytes: u64, options: &'a SealOptions) -> Option<Self> {
+        // Half a step on from where `bounded` begins, so that blocks are not made of what a dictionary is made of.
+        let step = samples.len().div_ceil(Self::BLOCKS).max(1);
+        let parts = samples.get(step / 2..).unwrap_or_default().chunks(step);
+        let blocks: Vec<Vec<u8>> = parts.map(|part| first_block(part, options.block_bytes)).collect();
+        let mut compressor = Compressor::new(options.level).ok()?;
+        let without_bytes = compressed_bytes(&mut compressor, &blocks)?;
+        Some(Self { blocks, without_bytes, body_bytes, options })
     }
-    let cost = 2 * zstd::bulk::compress(dictionary, STORED_LEVEL).ok()?.len() as i64;
-    let saved_in_all = i128::from(saved) * i128::from(body_bytes) / i128::from(tried.max(1));
-    Some(saved_in_all > i128::from(cost) * 2)
+
+    /// The bytes that `dictionary` saves in all, less those of its two copies; `None` unless it saves twice their bytes.
+    fn gain(&self, dictionary: &[u8]) -> Option<i128> {
+        let mut compressor = Compressor::with_dictionary(self.options.level, dictionary).ok()?;
+        let with_bytes = compressed_bytes(&mut compressor, &self.blocks)?;
+        let tried: usize = self.blocks.iter().map(Vec::len).sum();
+        let saved = self.without_bytes as i128 - with_bytes as i128;
+        // Its size is that of a quick compression: the real one takes longer than the trial.
+        let copy_bytes = zstd::bulk::compress(dictionary, self.options.level).ok()?.len() as i128;
+        let saved_in_all = saved * i128::from(self.body_bytes) / (tried as i128).max(1);
+        (saved_in_all > 4 * copy_bytes).then_some(saved_in_all - 2 * copy_bytes)
+    }
+}
+
+/// Bodies of `part` up to the size of a block.
+fn first_block(part: &[&[u8]], block_bytes: usize) -> Vec<u8> {
+    let mut block = Vec::new();
+    for body in part {
+        if !block.is_empty() && block.len() + body.len() > block_bytes {
+            break;
+        }
+        block.extend_from_slice(body);
+    }
+    block
+}
+
+fn compressed_bytes(compressor: &mut Compressor<'_>, blocks: &[Vec<u8>]) -> Option<usize> {
+    blocks.iter().map(|block| compressor.compress(block).ok().map(|bytes| bytes.len())).sum()
 }
 
 #[cfg(test)]

@@ -350,18 +350,21 @@ impl SealedFile {
 
     /// The dictionary, if the file has one: the first copy of it that is sound.
     fn dictionary(&self) -> Result<Option<&DDict<'static>>> {
-        if self.opened.blocks_at == HEADER_BYTES as u64 {
-            return Ok(None);
-        }
         let dictionary = cached(&self.dictionary, || {
-            let plain = match self.first_dictionary()? {
-                Ok(plain) => plain,
-                Err(first) => self.second_dictionary()?.map_err(|_| Error::Damaged(first))?,
-            };
+            let Some(plain) = self.dictionary_bytes()? else { return Ok(None) };
             let unusable = || self.opened.damage(HEADER_BYTES as u64, "zstd refuses the dictionary");
             DDict::try_create(&plain).ok_or_else(|| Error::Damaged(unusable())).map(Some)
         })?;
         Ok(dictionary.as_ref())
+    }
+
+    /// The dictionary's bytes, if the file has one: for the segment after it.
+    pub(crate) fn dictionary_bytes(&self) -> Result<Option<Vec<u8>>> {
+        match (self.opened.blocks_at == HEADER_BYTES as u64, self.first_dictionary()?) {
+            (true, _) => Ok(None),
+            (false, Ok(plain)) => Ok(Some(plain)),
+            (false, Err(first)) => self.second_dictionary()?.map(Some).map_err(|_| Error::Damaged(first)),
+        }
     }
 
     /// The copy of the dictionary before the blocks.

@@ -34,21 +34,41 @@ pub(crate) use slot::SealedSlot;
 pub(crate) use verify::Verified;
 pub(crate) use writer::{SealedSummary, SealedWriter};
 
+/// Plain bytes of a block, unless it is told otherwise. These defaults were measured:
+/// docs/decisions/0002-blocks-and-dictionary.md.
+pub(crate) const BLOCK_BYTES_DEFAULT: usize = 16 << 10;
+
+/// The zstd level, unless it is told otherwise.
+pub(crate) const LEVEL_DEFAULT: i32 = 3;
+
+/// Largest dictionary in bytes, unless it is told otherwise.
+pub(crate) const DICTIONARY_BYTES_DEFAULT: usize = 32 << 10;
+
+/// How many times its size is looked at to train a dictionary, unless it is told otherwise.
+pub(crate) const SAMPLES_PER_DICTIONARY_DEFAULT: usize = 16;
+
 /// How records are regrouped and compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SealOptions {
-    /// Plain bytes of a block; a record that is larger has a block of its own. Default 32 KiB.
+    /// Plain bytes of a block; a record that is larger has a block of its own.
+    /// Default [`BLOCK_BYTES_DEFAULT`].
     pub(crate) block_bytes: usize,
-    /// The zstd level. Default 3.
+    /// The zstd level. Default [`LEVEL_DEFAULT`].
     pub(crate) level: i32,
-    /// Largest dictionary, in bytes; 0 for none. Default 64 KiB.
+    /// Largest dictionary, in bytes; 0 for none. Default [`DICTIONARY_BYTES_DEFAULT`].
     pub(crate) dictionary_bytes: usize,
-    /// How many times the dictionary's size is looked at to train it. Default 32.
+    /// How many times the dictionary's size is looked at to train it; more takes longer.
+    /// Default [`SAMPLES_PER_DICTIONARY_DEFAULT`].
     pub(crate) samples_per_dictionary: usize,
 }
 
 impl Default for SealOptions {
     fn default() -> Self {
-        Self { block_bytes: 32 << 10, level: 3, dictionary_bytes: 64 << 10, samples_per_dictionary: 32 }
+        Self {
+            block_bytes: BLOCK_BYTES_DEFAULT,
+            level: LEVEL_DEFAULT,
+            dictionary_bytes: DICTIONARY_BYTES_DEFAULT,
+            samples_per_dictionary: SAMPLES_PER_DICTIONARY_DEFAULT,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Making an index.
 
-use super::{Binding, IndexError, Layout, STRIDE, checksum, index_header};
+use super::{Binding, IndexError, Layout, RECORDS_MAX, STRIDE, checksum, index_header};
 use crate::header::FileHeader;
 
 /// Collects the blocks of a segment and makes its index.
@@ -34,7 +34,7 @@ impl IndexBuilder {
     ///
     /// # Errors
     /// [`IndexError::Unindexable`] unless the blocks follow each other without gaps, in seqs and in bytes, lie within
-    /// the segment, and have no more than 2³² − 1 records in all. The index is then of no use.
+    /// the segment, and have no more than [`RECORDS_MAX`] records in all. The index is then of no use.
     pub fn push(&mut self, first_seq: u64, count: u32, offset: u64, bytes: u64) -> Result<(), IndexError> {
         let unindexable = |what| Err(IndexError::Unindexable { what });
         if self.binding.base_seq.checked_add(u64::from(self.records)) != Some(first_seq) {
@@ -44,7 +44,9 @@ impl IndexBuilder {
             return unindexable("a gap between blocks");
         }
         let end = offset.checked_add(bytes).filter(|end| *end <= self.binding.source_bytes);
-        let (Some(end), Some(records)) = (end, self.records.checked_add(count).filter(|_| count > 0)) else {
+        let (Some(end), Some(records)) =
+            (end, self.records.checked_add(count).filter(|n| count > 0 && *n <= RECORDS_MAX))
+        else {
             return unindexable("a block beyond the limits");
         };
         let (block, last) = (self.offsets.len() as u32, u64::from(records - 1));
