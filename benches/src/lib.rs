@@ -1,2 +1,4 @@
-//! Benchmarks of Annals.
+//! Benchmarks of Annals: seeded workloads, and programs that measure.
 #![forbid(unsafe_code)]
+
+pub mod workload;

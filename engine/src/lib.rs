@@ -6,6 +6,7 @@ mod checksum;
 mod commit;
 mod error;
 mod ids;
+mod inspect;
 #[cfg(feature = "json")]
 pub mod json;
 mod log;
@@ -25,6 +26,7 @@ mod view;
 pub use batch::Batch;
 pub use error::{Damage, Error, Result};
 pub use ids::{FileId, Incarnation, LogId, Timestamp};
+pub use inspect::{Piece, What, inspect};
 pub use log::{Log, SealReport};
 pub use options::{Background, Durability, Options};
 pub use reader::{LogInfo, ReadBuffer, Reader, Scan, ScanRange, SegmentInfo, Tail, VerifyReport};

@@ -3,12 +3,18 @@
 //! The list of segments is an immutable snapshot behind a pointer: a reader that holds one goes on undisturbed while
 //! segments are sealed or retired, since files are only ever unlinked and never changed.
 
+use crate::Incarnation;
 use crate::names::SegmentName;
 use crate::raw::RawSegment;
 use crate::sealed::SealedSlot;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Instant;
+
+/// How many sealed segments are held open at once. Each takes a file handle and about 150 KiB, most of it for its
+/// dictionary, so that both stay bounded however long the log grows.
+const OPEN_FILES_MAX: usize = 256;
 
 /// A segment of a log.
 #[derive(Debug, Clone)]
@@ -71,6 +77,8 @@ impl Chain {
 #[derive(Debug, Default)]
 pub(crate) struct View {
     chain: RwLock<Arc<Chain>>,
+    /// The sealed segments whose files are open, the one opened first in front.
+    opened: Mutex<VecDeque<Arc<SealedSlot>>>,
     /// The segment that is appended to.
     active: Mutex<Option<SegmentName>>,
     visible_seq: AtomicU64,
@@ -117,6 +125,17 @@ impl View {
             *chain = Arc::new(next);
         }
         self.notify();
+    }
+
+    /// Keeps the number of open files within bounds, now that the file of `slot` is open too.
+    pub(crate) fn note_opened(&self, slot: &Arc<SealedSlot>) {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.push_back(Arc::clone(slot));
+        if opened.len() > OPEN_FILES_MAX
+            && let Some(first) = opened.pop_front()
+        {
+            first.close();
+        }
     }
 
     /// The segment that is appended to.
@@ -169,11 +188,11 @@ impl View {
         true
     }
 
-    /// Waits while more than `max` segments that are complete wait to be sealed and sealing goes on.
-    pub(crate) fn wait_until_sealed(&self, max: usize) {
-        // The last raw segment is, or was until a moment ago, the active one.
-        self.wait(None, || {
-            self.sealing_stuck.load(Ordering::Acquire) || self.is_closed() || self.chain().raws().count() <= max + 1
-        });
+    /// Waits while more than `max` complete segments of the writer `incarnation` wait to be sealed and sealing goes on.
+    /// Those that earlier writers left may wait for company, and nobody waits for them.
+    pub(crate) fn wait_until_sealed(&self, max: usize, incarnation: Incarnation) {
+        // The last one is, or was until a moment ago, the active one.
+        let waiting = || self.chain().raws().filter(|raw| raw.writer() == incarnation).count() <= max + 1;
+        self.wait(None, || self.sealing_stuck.load(Ordering::Acquire) || self.is_closed() || waiting());
     }
 }

@@ -251,3 +251,22 @@ fn a_scan_that_began_before_sealing_goes_on_undisturbed() {
     assert_eq!(here.count(), 4_999);
     assert_eq!(beside.count(), 4_999);
 }
+
+#[test]
+fn a_log_that_is_opened_often_goes_on_and_its_segments_are_joined() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options::new().durability(Durability::Written).segment_bytes(64 << 10);
+    for round in 1..=40 {
+        let log = options.open_or_create(dir.path()).unwrap();
+        fill(&log, 3);
+        check(&log.reader(), round * 3);
+        log.close().unwrap();
+    }
+    let log = options.open_or_create(dir.path()).unwrap();
+    fill(&log, 5_000);
+    log.seal().unwrap();
+    check(&log.reader(), 5_120);
+    let segments = log.reader().info().unwrap().segments;
+    let small = segments.iter().filter(|segment| segment.end_seq - segment.first_seq < 50).count();
+    assert!(segments.iter().all(|segment| segment.sealed) && small <= 2, "{segments:#?}");
+}

@@ -49,6 +49,7 @@ pub(crate) struct Committer {
     storage: Arc<dyn Storage>,
     view: Arc<View>,
     preparer: Preparer,
+    incarnation: Incarnation,
     state: Mutex<State>,
     /// Something in the state changed that a waiting appender may wait for.
     changed: Condvar,
@@ -69,6 +70,7 @@ impl Committer {
             background: Condvar::new(),
             writer: Mutex::new(writer),
             preparer,
+            incarnation: seed.incarnation,
             options,
             storage,
             view,
@@ -85,6 +87,10 @@ impl Committer {
             return Err(Error::TooLarge { what: "the batch", found: frame, limit });
         }
         let mut state = self.lock();
+        if batch.is_empty() {
+            state.check_open()?;
+            return Ok(state.next_seq..state.next_seq);
+        }
         loop {
             state.check_open()?;
             if state.next_seq + batch.len() as u64 > SEQ_LIMIT {
@@ -122,11 +128,17 @@ impl Committer {
     }
 
     /// Ends the active segment, so that all records appended so far can be sealed. The next append begins another.
-    pub(crate) fn end_segment(&self) -> Result<()> {
+    /// Returns the seq after those records.
+    pub(crate) fn end_segment(&self) -> Result<u64> {
         let mut state = self.lock();
         state.check_open()?;
         state.end_segment();
-        self.drain(state).map(drop)
+        let end_seq = state.next_seq;
+        while state.durable_seq < end_seq || !state.queue.is_empty() {
+            state.sync_wanted = state.sync_wanted.max(end_seq);
+            state = self.lead_or_wait(state, None)?;
+        }
+        Ok(end_seq)
     }
 
     /// Ends the log: what was appended becomes durable, and the active segment gets its final marker.
@@ -197,19 +209,6 @@ impl Committer {
         self.preparer.next_ordinal()
     }
 
-    /// The first failure, if there was one.
-    pub(crate) fn failure(&self) -> Option<Arc<Error>> {
-        self.lock().failed.clone()
-    }
-
-    /// Refuses everything from now on, since `error` happened.
-    pub(crate) fn poison(&self, error: Error) {
-        self.lock().fail(error);
-        self.changed.notify_all();
-        self.background.notify_all();
-        self.view.notify();
-    }
-
     fn wait_durable<'a>(&'a self, mut state: Guard<'a>, end: u64) -> Result<Guard<'a>> {
         while state.durable_seq < end {
             state.sync_wanted = state.sync_wanted.max(end);
@@ -240,7 +239,7 @@ impl Committer {
             return Ok(state);
         }
         drop(state);
-        self.view.wait_until_sealed(self.options.unsealed_segments_max);
+        self.view.wait_until_sealed(self.options.unsealed_segments_max, self.incarnation);
         Ok(self.lock())
     }
 

@@ -195,9 +195,6 @@ impl State {
     pub(crate) fn place(&mut self, batch: &Batch, now: Timestamp) -> Range<u64> {
         debug_assert!(self.need(frame_bytes(batch.bytes()), now).is_none());
         let seqs = self.next_seq..self.next_seq + batch.len() as u64;
-        if batch.is_empty() {
-            return seqs;
-        }
         let (time_min, time_max) = batch.times();
         let header = FrameHeader {
             kind: FrameKind::Data,

@@ -59,11 +59,12 @@ fn keep(core: &Core) {
 /// Seals segments as they become due.
 fn seal(core: &Core) {
     while !core.view.is_closed() {
+        // Taken before the look, so that no change after it goes unseen.
+        let state = || (core.view.chain().segments.len(), core.view.active());
+        let seen = state();
         match core.seal_due() {
             Ok(true) => core.view.set_sealing_stuck(false),
             Ok(false) => {
-                let state = || (core.view.chain().segments.len(), core.view.active());
-                let seen = state();
                 core.view.wait(None, || core.view.is_closed() || state() != seen);
             }
             Err(_) => {

@@ -114,8 +114,8 @@ impl Log {
     /// # Errors
     /// [`crate::Error::Damaged`] if a segment that is to be sealed is damaged, and what the operating system says.
     pub fn seal(&self) -> Result<SealReport> {
-        self.core.committer.end_segment()?;
-        self.core.seal_all()
+        let end_seq = self.core.committer.end_segment()?;
+        self.core.seal_all(end_seq)
     }
 
     /// Does one round of what threads in the background do otherwise: syncs what waits, writes a watermark, seals what

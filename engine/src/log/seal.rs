@@ -27,7 +27,7 @@ pub struct SealReport {
     pub segments: u64,
     /// How many records they hold.
     pub records: u64,
-    /// How many bytes the records took in raw segments.
+    /// How many bytes their frames took in raw segments.
     pub raw_bytes: u64,
     /// How many bytes the sealed segments take, indexes included.
     pub sealed_bytes: u64,
@@ -47,22 +47,27 @@ impl Core {
     /// Seals one run of segments, if one is due. Returns whether one was.
     pub(crate) fn seal_due(&self) -> Result<bool> {
         let mut sealer = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = self.next_run();
-        let bytes: u64 = run.iter().map(|(raw, _)| raw.scan().end_offset).sum();
-        let rolled_here = |(raw, _): &Closed| raw.header.specific[..16] == self.incarnation.0;
-        if !run.iter().any(rolled_here) && bytes < self.options.segment_bytes / 2 && run.len() < SMALL_SEGMENTS_MAX {
+        let closed = self.closed_segments();
+        let bytes: u64 = closed.iter().map(|(raw, _)| raw.frames_bytes()).sum();
+        // What this writer has left behind for another segment is due at once; what ended with its writer may wait for
+        // company.
+        let rolled_here =
+            self.view.active().is_some() && closed.iter().any(|(raw, _)| raw.writer() == self.incarnation);
+        if !rolled_here && bytes < self.options.segment_bytes / 2 && closed.len() < SMALL_SEGMENTS_MAX {
             return Ok(false);
         }
+        let run = self.first_run(closed);
         Ok(self.seal_run(&mut sealer, &run)?.is_some())
     }
 
-    /// Seals all closed segments.
-    pub(crate) fn seal_all(&self) -> Result<SealReport> {
+    /// Seals all segments with records below `end_seq`, which are closed.
+    pub(crate) fn seal_all(&self, end_seq: u64) -> Result<SealReport> {
         let mut sealer = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut report = SealReport::default();
         loop {
-            let run = self.next_run();
-            match self.seal_run(&mut sealer, &run)? {
+            let mut closed = self.closed_segments();
+            closed.retain(|(raw, _)| raw.name.base_seq < end_seq);
+            match self.seal_run(&mut sealer, &self.first_run(closed))? {
                 None => return Ok(report),
                 Some(sealed) => {
                     report.segments += sealed.segments;
@@ -74,16 +79,14 @@ impl Core {
         }
     }
 
-    /// The first closed segments that aren't sealed yet, as many as make one sealed segment.
-    fn next_run(&self) -> Vec<Closed> {
+    /// The closed segments that aren't sealed yet, and where each ends.
+    fn closed_segments(&self) -> Vec<Closed> {
         let chain = self.view.chain();
         let active = self.view.active();
-        let mut run = Vec::new();
-        let mut bytes = 0;
+        let mut closed = Vec::new();
         for (index, segment) in chain.segments.iter().enumerate() {
             let Segment::Raw(raw) = segment else { continue };
-            bytes += raw.scan().end_offset;
-            if Some(raw.name) == active || (!run.is_empty() && bytes > self.options.segment_bytes) {
+            if Some(raw.name) == active {
                 break;
             }
             let end = match chain.end_of(index) {
@@ -91,9 +94,20 @@ impl Core {
                 u64::MAX => raw.scan().end_seq().max(self.recovered_end),
                 end => end,
             };
-            run.push((Arc::clone(raw), end));
+            closed.push((Arc::clone(raw), end));
         }
-        run
+        closed
+    }
+
+    /// As many of the first of `closed` as make one sealed segment.
+    fn first_run(&self, mut closed: Vec<Closed>) -> Vec<Closed> {
+        let mut bytes = 0;
+        let beyond = closed.iter().position(|(raw, _)| {
+            bytes += raw.frames_bytes();
+            bytes > self.options.segment_bytes
+        });
+        closed.truncate(beyond.map_or(usize::MAX, |index| index.max(1)));
+        closed
     }
 
     /// Seals `run` as one segment. `None` if there is nothing to seal, or the log was closed meanwhile.
@@ -113,7 +127,7 @@ impl Core {
             let _ = self.storage.remove(&unfinished);
             return Ok(None);
         };
-        let raw_bytes = run.iter().map(|(raw, _)| raw.scan().end_offset).sum();
+        let raw_bytes = run.iter().map(|(raw, _)| raw.frames_bytes()).sum();
         self.remove_raws(run, Some(name))?;
         sealer.frontier = Some(frontier);
         Ok(Some(SealReport { segments: 1, records: end - base_seq, raw_bytes, sealed_bytes }))
@@ -230,7 +244,7 @@ impl Core {
     /// A dictionary from bodies that are spread evenly over `run`.
     fn dictionary(&self, run: &[Closed], options: &SealOptions) -> Result<Option<Vec<u8>>> {
         let wanted = (options.dictionary_bytes * options.samples_per_dictionary) as u64;
-        let bytes: u64 = run.iter().map(|(raw, _)| raw.scan().end_offset).sum();
+        let bytes: u64 = run.iter().map(|(raw, _)| raw.frames_bytes()).sum();
         let every = (bytes / wanted.max(1)).max(1);
         let mut samples: Vec<Vec<u8>> = Vec::new();
         let mut cursor = RawCursor::default();

@@ -131,10 +131,23 @@ impl<'a> Scanner<'a> {
 
     /// Reads on from where `scan` ends, to the end of the file or until `scan` holds all records below `until_seq`.
     pub(crate) fn run(&mut self, scan: &mut Scan, until_seq: u64) -> io::Result<()> {
+        self.run_observed(scan, until_seq, &mut |_, _| ())
+    }
+
+    /// As [`Scanner::run`], and calls `each` with the offset and the header of every intact frame.
+    pub(crate) fn run_observed(
+        &mut self,
+        scan: &mut Scan,
+        until_seq: u64,
+        each: &mut dyn FnMut(u64, &FrameHeader),
+    ) -> io::Result<()> {
         while scan.end_seq() < until_seq && scan.end_offset < self.window.file_len() {
             let offset = scan.end_offset;
             match self.frame_at(offset, scan.end_seq(), false)? {
-                Found::Intact(header) => scan.take(&header, offset, &self.lens),
+                Found::Intact(header) => {
+                    scan.take(&header, offset, &self.lens);
+                    each(offset, &header);
+                }
                 Found::Broken(header, why) if self.plausible(&header, scan.end_seq(), header.frame_bytes()) => {
                     let end = (offset + header.frame_bytes()).min(self.window.file_len());
                     let cut = offset + header.frame_bytes() > self.window.file_len();

@@ -4,6 +4,7 @@ use crate::checksum::Salt;
 use crate::error::{Damage, Error, Result};
 use crate::names::SegmentName;
 use crate::raw::entry::{self, ENTRY_BYTES_MAX, ENTRY_HEADER_BYTES};
+use crate::raw::header::DATA_START;
 use crate::raw::scan::{BadRange, MISSING, Scan};
 use crate::record::{RecordKind, StoredRecord};
 use crate::storage::{File, read_exact_at};
@@ -33,6 +34,16 @@ impl RawSegment {
     /// What is known of the segment's records.
     pub(crate) fn scan(&self) -> RwLockReadGuard<'_, Scan> {
         self.scan.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The opening of the writer that began the segment.
+    pub(crate) fn writer(&self) -> Incarnation {
+        Incarnation(std::array::from_fn(|i| self.header.specific[i]))
+    }
+
+    /// Bytes of the frames that are known.
+    pub(crate) fn frames_bytes(&self) -> u64 {
+        self.scan().end_offset.saturating_sub(DATA_START)
     }
 
     /// Extends what is known of the segment's records.

@@ -4,6 +4,7 @@ mod attach;
 mod buffer;
 mod info;
 mod scan;
+mod shape;
 mod tail;
 mod verify;
 
@@ -160,8 +161,14 @@ impl Source {
         self.attachment.is_some()
     }
 
-    pub(crate) fn sealed(&self, slot: &SealedSlot) -> Result<Arc<SealedFile>> {
-        slot.file(&self.storage, self.log_id)
+    /// The file of a sealed segment, opened at the first need.
+    pub(crate) fn sealed(&self, slot: &Arc<SealedSlot>) -> Result<Arc<SealedFile>> {
+        if let Some(file) = slot.opened() {
+            return Ok(file);
+        }
+        let file = slot.file(&self.storage, self.log_id)?;
+        self.view.note_opened(slot);
+        Ok(file)
     }
 
     /// Runs `read`, again after a look at the directory if a file was not found: it may have been sealed or retired.

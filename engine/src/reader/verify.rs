@@ -4,7 +4,7 @@ use crate::LogId;
 use crate::error::{Damage, Error, Result};
 use crate::log::identity;
 use crate::merkle::{Frontier, leaf_hash};
-use crate::raw::{DATA_START, HEADER_COPY_AT, RawCursor, RawSegment, ReadAhead};
+use crate::raw::{BadRange, DATA_START, HEADER_COPY_AT, RawCursor, RawSegment, ReadAhead};
 use crate::reader::Reader;
 use crate::recovery::{damage_below, open_raw};
 use crate::sealed::{SealedFile, SealedSlot};
@@ -12,6 +12,7 @@ use crate::storage::read_exact_at;
 use crate::view::Segment;
 use annals_index::{FileHeader, FileKind, HEADER_BYTES};
 use std::fmt::Write;
+use std::time::Duration;
 
 /// What verifying a log found.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -45,6 +46,11 @@ impl VerifyReport {
         self.damage.is_empty()
     }
 }
+
+/// How often, and how long apart, bytes at the end of the log are looked at again before they count as damage: a writer
+/// may be at them.
+const WRITE_CHECKS: usize = 3;
+const WRITE_CHECK_PAUSE: Duration = Duration::from_millis(20);
 
 struct Verification<'a> {
     reader: &'a Reader,
@@ -152,8 +158,7 @@ impl Verification<'_> {
     fn raw(&mut self, known: &RawSegment, end: u64) -> Result<()> {
         let source = self.reader.source();
         self.report.raw_segments += 1;
-        // Of the last segment, only what readers may read: what comes after it may be half written.
-        let raw = match open_raw(&source.storage, source.log_id, known.name, end) {
+        let raw = match open_raw(&source.storage, source.log_id, known.name, u64::MAX) {
             Ok(Ok(raw)) => raw,
             Ok(Err(detail)) => {
                 let (path, first_seq) = (known.path.clone(), Some(known.name.base_seq));
@@ -165,9 +170,11 @@ impl Verification<'_> {
             Err(error) => return Err(error),
         };
         self.preamble(&raw)?;
-        let damaged = damage_below(&raw, end);
+        let mut damaged = damage_below(&raw, end);
+        let lost = !damaged.is_empty();
+        damaged.extend(self.after_the_end(&raw, end));
         self.report.bytes += raw.scan().end_offset;
-        if !damaged.is_empty() {
+        if lost {
             self.tree = None;
         }
         self.report.damage.extend(damaged);
@@ -184,6 +191,31 @@ impl Verification<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What doesn't check behind the last record that counts. An unfinished write may have left it, or one that is still
+    /// under way; anything else is damage.
+    fn after_the_end(&self, raw: &RawSegment, end: u64) -> Vec<Damage> {
+        let source = self.reader.source();
+        let behind = |raw: &RawSegment| -> Vec<BadRange> {
+            raw.scan().bad.iter().filter(|bad| bad.first_seq >= end && !bad.unfinished).cloned().collect()
+        };
+        let mut bad = behind(raw);
+        for _ in 0..WRITE_CHECKS {
+            if bad.is_empty() {
+                break;
+            }
+            std::thread::sleep(WRITE_CHECK_PAUSE);
+            match open_raw(&source.storage, source.log_id, raw.name, u64::MAX) {
+                Ok(Ok(again)) => {
+                    let still = behind(&again);
+                    bad.retain(|bad| still.contains(bad));
+                }
+                _ => bad.clear(),
+            }
+        }
+        let unnumbered = |bad| Damage { first_seq: None, end_seq: None, ..raw.damage(bad) };
+        bad.iter().map(unnumbered).collect()
     }
 
     /// Both copies of a raw segment's header, and the zeros after them.

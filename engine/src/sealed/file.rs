@@ -5,7 +5,7 @@ use super::codec::{BlockBuf, BlockError};
 use super::dictionary;
 use super::footer::{MerkleEnds, Runs, Source, Summary, decode_nodes};
 use super::index;
-use super::layout::Tag;
+use super::layout::{Section, Tag};
 use super::open::Opened;
 use super::table::{BlockEntry, SPAN_BYTES_MAX, Table};
 use super::walk::{Walk, walk};
@@ -167,6 +167,12 @@ impl SealedFile {
             let runs = self.section(Tag::RUNS)?.ok().and_then(|bytes| Runs::decode(&bytes, self.name.base_seq));
             runs.map_or_else(|| Ok(self.walk()?.runs.clone()), Ok)
         })
+    }
+
+    /// Where the blocks and the sections of the footer stand; no sections if the directory is damaged.
+    pub(crate) fn layout(&self) -> Result<(&[BlockEntry], &[Section])> {
+        let sections = self.opened.directory.as_ref().map_or(&[][..], |directory| &directory.0);
+        Ok((&self.table()?.0, sections))
     }
 
     /// How many blocks there are.

@@ -18,10 +18,15 @@ impl SealedSlot {
         Self { name, opened: RwLock::new(None) }
     }
 
-    /// The open file.
+    /// The file, if it is open.
+    pub(crate) fn opened(&self) -> Option<Arc<SealedFile>> {
+        self.opened.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The file, opened if it isn't yet.
     pub(crate) fn file(&self, storage: &Arc<dyn Storage>, log_id: LogId) -> Result<Arc<SealedFile>> {
-        if let Some(file) = &*self.opened.read().unwrap_or_else(PoisonError::into_inner) {
-            return Ok(Arc::clone(file));
+        if let Some(file) = self.opened() {
+            return Ok(file);
         }
         let file = Arc::new(SealedFile::open(storage, self.name, log_id)?);
         *self.opened.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&file));

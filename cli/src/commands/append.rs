@@ -1,0 +1,236 @@
+//! `annals append`: NDJSON into a log.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use annals::{Durability, Log, LogId, RecoveryReport};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::args::LogArg;
+use crate::failure::{Failure, Result};
+use crate::ingest::{self, Counts};
+use crate::input::Source;
+use crate::interrupt;
+use crate::output::{self, Format, count, note, plural};
+use crate::time::TimeSource;
+
+/// How long a record may stay unsynced under `--durability buffered`.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Append NDJSON to a log, and create the log if there is none.
+///
+/// Input is one JSON object a line, plain, gzip or Zstandard, told by content. Appends in batches and returns when
+/// everything is synced; the summary goes to stderr, or with --output json to stdout.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    log: LogArg,
+
+    /// NDJSON files; `-` is standard input, which is also what is read if none is given
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// The field that holds a record's time; dots lead into objects [default: the common names, as the manual lists them]
+    #[arg(long, value_name = "NAME")]
+    time_field: Option<String>,
+
+    /// Treat a record without a usable time as a bad line, instead of giving it the time of ingest
+    #[arg(long)]
+    strict_time: bool,
+
+    /// Add bad lines to the end of FILE and go on, instead of stopping at the first
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+
+    /// What each batch waits for; everything is synced in the end in any case
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "buffered")]
+    durability: Level,
+
+    /// Records in a batch; a batch is in the log whole or not at all
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    batch: u32,
+
+    /// Size at which a segment ends and the next begins, in bytes; K, M and G multiply by 1024
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    segment_bytes: Option<u64>,
+
+    /// Begin a segment with the first append of each UTC day
+    #[arg(long)]
+    roll_daily: bool,
+
+    /// How to print the summary [default: text on stderr]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    output: Option<Format>,
+}
+
+/// What an append waits for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Level {
+    /// Each batch is synced to the disk
+    Durable,
+    /// Each batch is given to the operating system
+    Written,
+    /// Batches are synced once a second
+    Buffered,
+}
+
+/// What happened, for people and programs.
+#[derive(Serialize)]
+struct Summary {
+    log: String,
+    log_id: LogId,
+    #[serde(flatten)]
+    counts: Counts,
+    seconds: f64,
+    /// Whether all records that were appended are synced.
+    synced: bool,
+    /// Whether all input was read.
+    complete: bool,
+    /// Why not, if not.
+    stopped: Option<String>,
+    /// What opening the log found; `null` if there was nothing to recover.
+    recovery: Option<RecoveryReport>,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let sources = sources(args.files)?;
+    interrupt::install()?;
+    let started = Instant::now();
+    let mut options = annals::Options::new().roll_daily(args.roll_daily).durability(match args.durability {
+        Level::Durable => Durability::Durable,
+        Level::Written => Durability::Written,
+        Level::Buffered => Durability::Buffered { interval: SYNC_INTERVAL },
+    });
+    if let Some(bytes) = args.segment_bytes {
+        options = options.segment_bytes(bytes);
+    }
+    let log = options.open_or_create(&args.log.log)?;
+    tell_recovery(&log);
+
+    let ingest = ingest::Options {
+        times: args.time_field.map_or(TimeSource::CommonNames, TimeSource::Field),
+        strict_time: args.strict_time,
+        batch_records: args.batch as usize,
+        rejects: args.rejects,
+    };
+    let (counts, outcome) = ingest::ingest(&log, sources, ingest);
+    let (log_id, recovery) = (log.id(), log.recovery().clone());
+    let synced = log.sync().map(|_| ()).and_then(|()| log.close()).map_err(Failure::from);
+
+    let summary = Summary {
+        log: args.log.log.display().to_string(),
+        log_id,
+        counts,
+        seconds: started.elapsed().as_secs_f64(),
+        synced: synced.is_ok(),
+        complete: outcome.is_ok(),
+        stopped: outcome.as_ref().err().map(|failure| match failure {
+            Failure::Interrupted => "interrupted".to_owned(),
+            failure => failure.to_string(),
+        }),
+        recovery: (!recovery.clean).then_some(recovery),
+    };
+    let printed = match args.output {
+        None | Some(Format::Table) => {
+            note(summary.text());
+            Ok(())
+        }
+        Some(format) => output::report(format, &summary, String::new),
+    };
+    synced.and(outcome).and(printed)
+}
+
+fn sources(files: Vec<PathBuf>) -> Result<Vec<Source>> {
+    if files.is_empty() {
+        return Ok(vec![Source::Stdin]);
+    }
+    if files.iter().filter(|file| *file == Path::new("-")).count() > 1 {
+        return Err(Failure::Usage("`-` is given twice, but standard input can be read only once".to_owned()));
+    }
+    let sources: Vec<_> = files.into_iter().map(Source::from_argument).collect();
+    sources.iter().try_for_each(|source| source.check().map(|_| ()))?;
+    Ok(sources)
+}
+
+/// Tells the person what opening the log found, if that was anything but a clean end.
+pub(crate) fn tell_recovery(log: &Log) {
+    let recovery = log.recovery();
+    for damage in &recovery.damaged {
+        note(format_args!("annals: warning: {damage}; `annals verify` checks the whole log"));
+    }
+    for dropped in &recovery.dropped {
+        let kept = dropped.kept_in.as_ref().map_or(String::new(), |file| format!("; they are kept in {file}"));
+        note(format_args!(
+            "annals: warning: {} has {} at byte {} that an unfinished write left behind ({}){kept}",
+            dropped.path,
+            plural(dropped.bytes, "byte"),
+            dropped.offset,
+            dropped.detail
+        ));
+    }
+}
+
+impl Summary {
+    fn text(&self) -> String {
+        let counts = &self.counts;
+        let seqs = match (counts.seqs.first_seq, counts.seqs.end_seq) {
+            (Some(first), Some(end)) => format!(" (seqs {first} to {})", end - 1),
+            _ => String::new(),
+        };
+        let synced = if self.synced { "synced" } else { "NOT all synced" };
+        let mut text = format!("appended {} to {}{seqs}, {synced}", plural(counts.seqs.records, "record"), self.log);
+        let rate = counts.bytes_plain as f64 / self.seconds.max(1e-6);
+        text += &format!(
+            "\n  {}, {} blank, {} rejected; {} in {:.2} s ({}/s)",
+            plural(counts.lines, "line"),
+            count(counts.blank_lines),
+            count(counts.rejected_lines),
+            output::bytes(counts.bytes_plain),
+            self.seconds,
+            output::bytes(rate as u64),
+        );
+        let mut times: Vec<_> =
+            counts.time_fields.iter().map(|(field, records)| format!("{field} {}", count(*records))).collect();
+        if counts.time_of_ingest > 0 {
+            times.push(format!("time of ingest {}", count(counts.time_of_ingest)));
+        }
+        if !times.is_empty() {
+            text += &format!("\n  times from: {}", times.join(", "));
+        }
+        if !self.complete {
+            text += "\n  stopped before the end of the input";
+        }
+        text
+    }
+}
+
+/// Reads a number of bytes: `1048576`, `1024K`, `1M`.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let expected = || "expected a number of bytes such as 33554432 or 32M".to_owned();
+    let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
+    let factor: u64 = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "K" | "KIB" => 1 << 10,
+        "M" | "MIB" => 1 << 20,
+        "G" | "GIB" => 1 << 30,
+        _ => return Err(expected()),
+    };
+    digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_with_and_without_units() {
+        assert_eq!(parse_size("65536"), Ok(65536));
+        assert_eq!(parse_size("64k"), Ok(65536));
+        assert_eq!(parse_size("32MiB"), Ok(32 << 20));
+        assert_eq!(parse_size("1G"), Ok(1 << 30));
+        for text in ["", "M", "1.5M", "-1", "1T", "99999999999G"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+}

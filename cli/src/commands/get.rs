@@ -1,0 +1,56 @@
+//! `annals get`: single records by seq.
+
+use annals::{ReadBuffer, Reader};
+
+use crate::args::LogArg;
+use crate::failure::{Failure, Result};
+use crate::output::note;
+use crate::records::{MetaArgs, Printer};
+
+/// Print the records with these seqs as NDJSON, in the order asked for.
+///
+/// A seq the log doesn't have is an error (exit code 1); the others are printed all the same.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    log: LogArg,
+
+    /// Seqs: a record's position in the log, from 0
+    #[arg(value_name = "SEQ", required = true)]
+    seqs: Vec<u64>,
+
+    #[command(flatten)]
+    meta: MetaArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let reader = Reader::open(&args.log.log)?;
+    let mut buffer = ReadBuffer::new();
+    let mut printer = Printer::new(args.meta);
+    let mut missing = Vec::new();
+    for &seq in &args.seqs {
+        match reader.get_into(seq, &mut buffer) {
+            Ok(Some(record)) => printer.record(record)?,
+            Ok(None) => missing.push(seq.to_string()),
+            Err(error) => printer.survive(error)?,
+        }
+    }
+    let printed = printer.finish();
+    if missing.is_empty() {
+        return printed;
+    }
+    let log = args.log.log.display();
+    let held = match (reader.first_seq(), reader.end_seq()) {
+        (first, end) if first < end => format!("holds seqs {first} to {}", end - 1),
+        _ => "is empty".to_owned(),
+    };
+    let failure = Failure::Failed(format!("there is no record {}: {log} {held}", missing.join(", ")));
+    match printed {
+        Ok(()) => Err(failure),
+        // One exit code can tell only one of the two, and damage is the worse.
+        Err(damage) => {
+            note(format_args!("annals: {failure}"));
+            Err(damage)
+        }
+    }
+}

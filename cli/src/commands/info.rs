@@ -1,0 +1,102 @@
+//! `annals info`: what a log holds.
+
+use std::fmt::Write;
+
+use annals::{LogInfo, Reader, SegmentInfo, Timestamp};
+
+use crate::args::LogArg;
+use crate::failure::{Failure, Result};
+use crate::output::{OutputArgs, bytes, count, facts, grid, plural, report};
+use crate::time::Rfc3339;
+
+/// Segments shown in the table; JSON has all of them.
+const SEGMENTS_SHOWN: usize = 40;
+
+/// Show what a log holds: records, times, segments, sizes.
+///
+/// Reads headers and trailers only, so it is quick however large the log is. `annals verify` reads everything.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    log: LogArg,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let info = Reader::open(&args.log.log)?.info()?;
+    report(args.output.format(), &info, || table(&info))?;
+    match info.segments.iter().filter(|segment| segment.error.is_some()).count() {
+        0 => Ok(()),
+        damaged => Err(Failure::Integrity(format!(
+            "{} of {} can't be read; `annals verify` says where and why",
+            plural(damaged as u64, "segment"),
+            info.path
+        ))),
+    }
+}
+
+fn table(info: &LogInfo) -> String {
+    let records = info.end_seq - info.first_seq;
+    let sealed: Vec<_> = info.segments.iter().filter(|segment| segment.sealed).collect();
+    let mut rows = vec![
+        ("log", info.path.clone()),
+        ("id", info.log_id.to_string()),
+        ("created", Rfc3339(info.created).to_string()),
+        ("records", if records == 0 { "none".to_owned() } else { format!("{} (seqs {})", count(records), seqs(info)) }),
+        ("times", times(info)),
+        ("on disk", bytes(info.bytes)),
+        ("segments", format!("{} sealed, {} raw", sealed.len(), info.segments.len() - sealed.len())),
+    ];
+    let sealed_bytes: u64 = sealed.iter().map(|segment| segment.bytes).sum();
+    if info.sealed_body_bytes > 0 && sealed_bytes > 0 {
+        let ratio = info.sealed_body_bytes as f64 / sealed_bytes as f64;
+        let of = bytes(info.sealed_body_bytes);
+        rows.push(("sealed", format!("{} for {of} of records: {ratio:.1} times smaller", bytes(sealed_bytes))));
+    }
+    if !info.quarantine.is_empty() {
+        let kept = plural(info.quarantine.len() as u64, "file");
+        rows.push(("quarantine", format!("{kept} with bytes that recovery took out of the log")));
+    }
+    let mut text = facts(rows);
+
+    let skipped = info.segments.len().saturating_sub(SEGMENTS_SHOWN);
+    let shown = info.segments.iter().skip(skipped).map(row);
+    let header = ["segment", "state", "records", "bytes", "from", "to"];
+    let _ = write!(text, "\n\n{}", grid(&header, &[2, 3], shown));
+    if skipped > 0 {
+        let _ = write!(text, "\nand {} before these (--output json has all)", plural(skipped as u64, "segment"));
+    }
+    text
+}
+
+fn seqs(info: &LogInfo) -> String {
+    format!("{} to {}", info.first_seq, info.end_seq - 1)
+}
+
+fn times(info: &LogInfo) -> String {
+    let first = info.segments.iter().filter_map(|segment| segment.time_min).min();
+    let last = info.segments.iter().filter_map(|segment| segment.time_max).max();
+    match (first, last) {
+        (Some(first), Some(last)) => format!("{} to {}", Rfc3339(first), Rfc3339(last)),
+        _ => "none".to_owned(),
+    }
+}
+
+fn row(segment: &SegmentInfo) -> Vec<String> {
+    let time = |time: Option<Timestamp>| time.map_or(String::new(), |time| Rfc3339(time).to_string());
+    let state = match (&segment.error, segment.sealed) {
+        (Some(_), _) => "unreadable",
+        (None, true) => "sealed",
+        (None, false) => "raw",
+    };
+    vec![
+        segment.name.clone(),
+        state.to_owned(),
+        count(segment.end_seq.saturating_sub(segment.first_seq)),
+        bytes(segment.bytes),
+        time(segment.time_min),
+        time(segment.time_max),
+    ]
+}

@@ -1,0 +1,97 @@
+//! `annals verify`: every byte of a log checked.
+
+use std::fmt::Write;
+
+use annals::{Damage, Reader, VerifyReport};
+use serde::Serialize;
+
+use crate::args::LogArg;
+use crate::failure::{Failure, Result};
+use crate::output::{OutputArgs, bytes, count, facts, grid, plural, report};
+use crate::progress::bytes_bar;
+
+/// Damaged places shown in the table; JSON has all of them.
+const DAMAGE_SHOWN: usize = 100;
+
+/// What a sound log proves by itself, and what it can't.
+const SCOPE: &str = "internally consistent; truncation and rollback not excluded";
+
+/// Read every byte of a log again and check all checksums, hashes and links.
+///
+/// A log without damage is internally consistent: nothing in it was altered without recomputing everything after it.
+/// Whether records were cut off its end, or the whole log was replaced by an older copy, can't be told without a root
+/// that was kept elsewhere: keep the root that this command prints, with the number of records, in another place.
+/// Works beside a writer.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    log: LogArg,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// The report as it is printed.
+#[derive(Serialize)]
+struct Verdict<'a> {
+    sound: bool,
+    /// What soundness means here; `null` if there is damage.
+    scope: Option<&'static str>,
+    #[serde(flatten)]
+    report: &'a VerifyReport,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let reader = Reader::open(&args.log.log)?;
+    let bar = bytes_bar("verifying", Some(reader.info()?.bytes));
+    let verified = reader.verify(&mut |bytes| bar.set_position(bytes));
+    bar.finish_and_clear();
+    let verified = verified?;
+    let sound = verified.is_sound();
+    let verdict = Verdict { sound, scope: sound.then_some(SCOPE), report: &verified };
+    report(args.output.format(), &verdict, || table(&verified))?;
+    match sound {
+        true => Ok(()),
+        false => Err(Failure::Integrity(format!(
+            "{} is damaged in {}. What is not damaged can be read as before: `annals cat` leaves out damaged records and \
+             names them.",
+            args.log.log.display(),
+            plural(verified.damage.len() as u64, "place")
+        ))),
+    }
+}
+
+fn table(verified: &VerifyReport) -> String {
+    let mut rows = vec![
+        ("log id", verified.log_id.to_string()),
+        ("records", count(verified.records)),
+        ("segments", format!("{} sealed, {} raw", count(verified.sealed_segments), count(verified.raw_segments))),
+        ("blocks", count(verified.blocks)),
+        ("bytes", format!("{} ({})", count(verified.bytes), bytes(verified.bytes))),
+        ("Merkle root", verified.root.clone().unwrap_or_else(|| "none, since records are missing".to_owned())),
+        ("damage", if verified.is_sound() { "none".to_owned() } else { count(verified.damage.len() as u64) }),
+    ];
+    if !verified.indexes.is_empty() {
+        rows.push(("indexes", format!("to be rebuilt by the next writer: {}", verified.indexes.join(", "))));
+    }
+    let mut text = facts(rows);
+    if verified.is_sound() {
+        let _ = write!(text, "\n\n{SCOPE}");
+        return text;
+    }
+    let shown = verified.damage.iter().take(DAMAGE_SHOWN).map(row);
+    let _ = write!(text, "\n\n{}", grid(&["file", "offset", "records", "what"], &[1], shown));
+    if let Some(more @ 1..) = verified.damage.len().checked_sub(DAMAGE_SHOWN) {
+        let _ = write!(text, "\nand {} (--output json has all)", plural(more as u64, "more place"));
+    }
+    text
+}
+
+fn row(damage: &Damage) -> Vec<String> {
+    let records = match (damage.first_seq, damage.end_seq) {
+        (Some(first), Some(end)) if end > first => format!("{first} to {}", end - 1),
+        (Some(first), None) => format!("{first} on"),
+        _ => String::new(),
+    };
+    vec![damage.path.clone(), damage.offset.to_string(), records, damage.detail.clone()]
+}

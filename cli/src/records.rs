@@ -1,0 +1,95 @@
+//! Printing records as NDJSON: the one way `cat`, `get` and `tail` share.
+
+use std::io::Write;
+
+use annals::{Error, Record, Scan};
+
+use crate::failure::{Failure, Result};
+use crate::output::{Out, note, plural};
+use crate::time::Rfc3339;
+
+/// So many damaged places are named on stderr; the others are only counted.
+const DAMAGE_NAMED: u64 = 20;
+
+/// The option for records in their envelope.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct MetaArgs {
+    /// Wrap each record: {"_seq":…,"_time":"…","record":{…}}
+    #[arg(long)]
+    pub(crate) meta: bool,
+}
+
+/// Writes records to stdout, one a line, and remembers the damage met on the way.
+pub(crate) struct Printer {
+    out: Out,
+    meta: MetaArgs,
+    line: Vec<u8>,
+    damage: u64,
+}
+
+impl Printer {
+    pub(crate) fn new(meta: MetaArgs) -> Self {
+        Self { out: Out::new(), meta, line: Vec::new(), damage: 0 }
+    }
+
+    /// Prints one record.
+    pub(crate) fn record(&mut self, record: Record<'_>) -> Result<()> {
+        self.line.clear();
+        if self.meta.meta {
+            // Writing to a Vec can't fail.
+            let _ =
+                write!(self.line, r#"{{"_seq":{},"_time":"{}","record":"#, record.seq(), Rfc3339(record.timestamp()));
+        }
+        record.to_json(&mut self.line)?;
+        self.line.extend_from_slice(if self.meta.meta { b"}\n" } else { b"\n" });
+        self.out.write(&self.line)
+    }
+
+    /// Reports damage and returns, so that what is not damaged can still be printed; returns any other error.
+    pub(crate) fn survive(&mut self, error: Error) -> Result<()> {
+        if !error.is_damage() {
+            return Err(error.into());
+        }
+        self.damage += 1;
+        match self.damage {
+            ..=DAMAGE_NAMED => note(format_args!("annals: {error}")),
+            number if number == DAMAGE_NAMED + 1 => note("annals: more damage is met and only counted"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Prints the records of `scan`, at most `limit` of them, and goes on past damage.
+    pub(crate) fn scan(&mut self, mut scan: Scan, limit: u64) -> Result<()> {
+        let mut printed = 0;
+        while printed < limit {
+            match scan.advance() {
+                Ok(Some(record)) => {
+                    self.record(record)?;
+                    printed += 1;
+                }
+                Ok(None) => break,
+                Err(error) => self.survive(error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes on what is buffered.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.out.flush()
+    }
+
+    /// Writes what is left. Fails if damage was met.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.out.flush()?;
+        match self.damage {
+            0 => Ok(()),
+            places => Err(Failure::Integrity(format!(
+                "{} of damage met: records are missing from the output, all others were printed. `annals verify` checks \
+                 the whole log.",
+                plural(places, "place")
+            ))),
+        }
+    }
+}

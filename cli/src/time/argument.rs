@@ -1,0 +1,65 @@
+//! Moments on the command line: `--since 2024-05-01`, `--until -2h`.
+
+use annals::Timestamp;
+use jiff::Span;
+use jiff::tz::TimeZone;
+
+use super::value;
+
+/// Reads a moment: RFC 3339, a date (midnight UTC), an epoch number, `now`, or a span before now such as `-2h` or `-1d12h`.
+pub(crate) fn parse_moment(text: &str) -> Result<Timestamp, String> {
+    parse_moment_at(text, jiff::Timestamp::now())
+}
+
+fn parse_moment_at(text: &str, now: jiff::Timestamp) -> Result<Timestamp, String> {
+    let text = text.trim();
+    if text == "now" {
+        return Ok(Timestamp::from_micros(now.as_microsecond()));
+    }
+    if let Some(moment) = value::from_text(text) {
+        return Ok(moment.timestamp);
+    }
+    if text.starts_with('-') || text.ends_with("ago") {
+        let relative = text.parse::<Span>().ok().and_then(|span| now.to_zoned(TimeZone::UTC).checked_add(span).ok());
+        if let Some(moment) = relative {
+            return Ok(Timestamp::from_micros(moment.timestamp().as_microsecond()));
+        }
+    }
+    Err("expected a date (2024-05-01), a date and time (2024-05-01T10:00:00Z; without a zone it is UTC), seconds, ms, \
+         µs or ns since 1970, `now`, or a span before now (-2h, -30m, -7d)"
+        .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at_noon(text: &str) -> Result<i64, String> {
+        let now = "2024-03-01T12:00:00Z".parse().expect("a moment");
+        parse_moment_at(text, now).map(Timestamp::as_micros)
+    }
+
+    #[test]
+    fn absolute_moments() {
+        assert_eq!(at_noon("2024-03-01"), Ok(1_709_251_200_000_000));
+        assert_eq!(at_noon("2024-03-01T01:00:00+01:00"), Ok(1_709_251_200_000_000));
+        assert_eq!(at_noon("1709251200"), Ok(1_709_251_200_000_000));
+        assert_eq!(at_noon("1709251200000"), Ok(1_709_251_200_000_000));
+        assert_eq!(at_noon("now"), Ok(1_709_294_400_000_000));
+    }
+
+    #[test]
+    fn spans_before_now() {
+        assert_eq!(at_noon("-12h"), Ok(1_709_251_200_000_000));
+        assert_eq!(at_noon("-1d12h"), Ok(1_709_164_800_000_000));
+        assert_eq!(at_noon("-1 month"), Ok(1_706_788_800_000_000));
+        assert_eq!(at_noon("2h ago"), Ok(1_709_287_200_000_000));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_examples() {
+        for text in ["", "yesterday", "2h", "-2 parsecs", "2024-02-30"] {
+            assert!(at_noon(text).is_err_and(|error| error.contains("-2h")), "{text}");
+        }
+    }
+}

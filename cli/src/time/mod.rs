@@ -1,0 +1,10 @@
+//! Moments: read from records, given on the command line, and printed. docs/cli.md, "Times", states the rules.
+
+mod argument;
+mod field;
+mod print;
+mod value;
+
+pub(crate) use argument::parse_moment;
+pub(crate) use field::TimeSource;
+pub(crate) use print::Rfc3339;

@@ -1,0 +1,49 @@
+//! What the caller can choose.
+
+use crate::ForcedType;
+
+/// How to export. Every default is the value of [`ExportOptions::default`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ExportOptions {
+    /// Types the caller insists on: path of a column, and its type. A path is a top-level key, or a JSON Pointer
+    /// (`/a/b`), or keys joined by dots. Values that do not fit go to `_extra`. Default: none.
+    pub columns: Vec<(String, ForcedType)>,
+    /// Adds `_json`, each record's exact JSON. Default: `false`.
+    pub with_json: bool,
+    /// Replaces files that are there already. Default: `false`.
+    pub overwrite: bool,
+    /// Most rows of a row group. Default: [`ExportOptions::ROW_GROUP_ROWS`]. At least 1.
+    pub row_group_rows: usize,
+    /// A row group ends when the writer holds so many bytes of it. Default: [`ExportOptions::ROW_GROUP_BYTES`].
+    pub row_group_bytes: usize,
+    /// Most rows of one file of a dataset. Default: [`ExportOptions::FILE_ROWS`]. At least 1.
+    pub file_rows: u64,
+    /// The zstd level, 1 to 22. Default: [`ExportOptions::ZSTD_LEVEL`].
+    pub zstd_level: i32,
+}
+
+impl ExportOptions {
+    /// Default of [`ExportOptions::row_group_rows`].
+    pub const ROW_GROUP_ROWS: usize = 1 << 20;
+    /// Default of [`ExportOptions::row_group_bytes`].
+    pub const ROW_GROUP_BYTES: usize = 40 << 20;
+    /// Default of [`ExportOptions::file_rows`].
+    pub const FILE_ROWS: u64 = 10_000_000;
+    /// Default of [`ExportOptions::zstd_level`].
+    pub const ZSTD_LEVEL: i32 = 3;
+}
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        Self {
+            columns: Vec::new(),
+            with_json: false,
+            overwrite: false,
+            row_group_rows: Self::ROW_GROUP_ROWS,
+            row_group_bytes: Self::ROW_GROUP_BYTES,
+            file_rows: Self::FILE_ROWS,
+            zstd_level: Self::ZSTD_LEVEL,
+        }
+    }
+}
