@@ -2,14 +2,15 @@
 //!
 //! The log is copied while it is open, as a killed process would leave it, and the last write of the copy is cut short.
 
-use annals::{Options, Reader};
+use annals::{Background, Options, Reader};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::env::temp_dir().join(format!("annals-recover-{}", std::process::id()));
     let (path, copy) = (dir.join("log"), dir.join("copy"));
-    let log = Options::new().create(&path)?;
+    // Without threads, so that nothing is written but the records.
+    let log = Options::new().background(Background::Manual).create(&path)?;
     for n in 0..10 {
         log.append(&BTreeMap::from([("n", n)]))?;
     }
@@ -19,8 +20,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let entry = entry?;
         fs::copy(entry.path(), copy.join(entry.file_name()))?;
         if entry.path().extension().is_some_and(|ending| ending == "log") {
-            // A frame for one of these records has 104 bytes; data begins at 8192 (docs/format.md).
-            OpenOptions::new().write(true).open(copy.join(entry.file_name()))?.set_len(8192 + 9 * 104 + 50)?;
+            // Frames end where the zeros of unused space begin.
+            let used = fs::read(entry.path())?.iter().rposition(|&byte| byte != 0).unwrap_or(0);
+            OpenOptions::new().write(true).open(copy.join(entry.file_name()))?.set_len(used as u64 - 10)?;
         }
     }
     log.close()?;

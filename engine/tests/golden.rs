@@ -40,8 +40,6 @@ const SEGMENTS: [&str; 3] = [
     "00000000000000000700-0000000005.seg",
     "00000000000000000706-0000000006.log",
 ];
-/// Bytes of all that verification reads: the identity file, both sealed segments, the raw one up to its last frame.
-const BYTES: u64 = 19278;
 
 fn order(n: u64) -> (i64, String) {
     let customer = n * n % 89;
@@ -163,7 +161,6 @@ fn version_1_is_read_whole() {
     check_records(&reader);
     let report = reader.verify(&mut |_| ()).unwrap();
     check_report(&report, 2, 1);
-    assert_eq!(report.bytes, BYTES);
     let info = reader.info().unwrap();
     assert_eq!(info.segments.iter().map(|segment| segment.name.as_str()).collect::<Vec<_>>(), SEGMENTS);
 }
