@@ -122,7 +122,8 @@ pub fn inspect(path: impl AsRef<Path>, sink: &mut dyn FnMut(Piece)) -> Result<()
     let mut first = vec![0; HEADER_BYTES.min(len as usize)];
     read_exact_at(&*file, &mut first, 0).map_err(io)?;
     if name == HEAD {
-        return Ok(head(&first, sink));
+        head(&first, sink);
+        return Ok(());
     }
     let copies: &[u64] = match SegmentName::parse(name).map(|name| name.kind) {
         Some(SegmentKind::Raw) => &[0, HEADER_COPY_AT],

@@ -1,3 +1,5 @@
+//! Tests of shapes: merging equals one pass, limits, codecs.
+
 use super::*;
 use proptest::prelude::*;
 use rmpv::Value;
