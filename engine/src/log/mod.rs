@@ -115,8 +115,7 @@ impl Log {
     /// # Errors
     /// [`crate::Error::Damaged`] if a segment that is to be sealed is damaged, and what the operating system says.
     pub fn seal(&self) -> Result<SealReport> {
-        let end_seq = self.core.committer.end_segment()?;
-        self.core.seal_all(end_seq)
+        self.core.seal_all()
     }
 
     /// Does one round of what threads in the background do otherwise: syncs what waits, writes a watermark, seals what
