@@ -81,6 +81,11 @@ pub(crate) fn quarantined(segment: SegmentName, offset: u64) -> String {
     format!("{QUARANTINE}/{segment}.from-{offset}")
 }
 
+/// The segment that the file `name` in quarantine keeps bytes of.
+pub(crate) fn quarantined_segment(name: &str) -> Option<SegmentName> {
+    SegmentName::parse(name.split_once(".from-")?.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +99,14 @@ mod tests {
         assert!(name < later && name.to_string() < later.to_string());
         let extreme = SegmentName { base_seq: u64::MAX, ordinal: u64::MAX, kind: SegmentKind::Raw };
         assert_eq!(SegmentName::parse(&extreme.to_string()), Some(extreme));
+    }
+
+    #[test]
+    fn a_name_in_quarantine_tells_the_segment() {
+        let name = SegmentName { base_seq: 1_000, ordinal: 7, kind: SegmentKind::Raw };
+        let kept = quarantined(name, 8_192);
+        assert_eq!(quarantined_segment(kept.strip_prefix("quarantine/").unwrap()), Some(name));
+        assert_eq!(quarantined_segment("notes.txt"), None);
     }
 
     #[test]

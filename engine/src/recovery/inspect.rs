@@ -1,12 +1,13 @@
 //! Reading what the files of a log hold, and deciding where the log ends. Changes nothing.
 
 use crate::error::{Damage, Error, Result};
-use crate::names::{self, SegmentKind, SegmentName};
+use crate::names::{self, QUARANTINE, SegmentKind, SegmentName};
 use crate::raw::{BadRange, MISSING, RawSegment, Scan, Scanner, read_header};
 use crate::recovery::report::{Dropped, RecoveryReport};
 use crate::sealed::SealedFile;
 use crate::view::{Chain, Segment};
 use crate::{LogId, Storage};
+use std::io;
 use std::sync::Arc;
 
 /// What a log holds.
@@ -19,7 +20,7 @@ pub(crate) struct Inspected {
     pub(crate) next_ordinal: u64,
     /// Files that hold nothing of the log any more.
     pub(crate) leftovers: Vec<String>,
-    /// Raw segments at the end of the log of which nothing can be read.
+    /// Segments of which nothing can be read, and which other files stand in for, or will.
     pub(crate) unreadable: Vec<SegmentName>,
     /// The raw segment that was active, with the end of what it holds, unless it was closed as it should be.
     pub(crate) unclean: Option<Unclean>,
@@ -45,15 +46,18 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     let mut leftovers: Vec<_> = names.iter().filter(|name| names::is_temporary(name)).cloned().collect();
     let mut segments: Vec<_> = names.iter().filter_map(|name| SegmentName::parse(name)).collect();
     segments.sort_unstable();
-    let next_ordinal = segments.iter().map(|name| name.ordinal).max().map_or(1, |ordinal| ordinal.saturating_add(1));
+    // A name is never used twice, not even that of a file that was set aside.
+    let named = segments.iter().copied().chain(quarantined(storage)?).map(|name| name.ordinal);
+    let next_ordinal = named.max().map_or(1, |ordinal| ordinal.saturating_add(1));
     let mut sealed: Vec<_> = segments.iter().copied().filter(|name| name.kind == SegmentKind::Sealed).collect();
     let mut raws: Vec<_> = segments.iter().copied().filter(|name| name.kind == SegmentKind::Raw).collect();
     leftovers.extend(orphaned_indexes(&segments));
     let mut report = RecoveryReport::default();
 
-    let sealed_end = drop_superseded(storage, log_id, &mut sealed, &mut raws, &mut leftovers, &mut report)?;
-    let mut opened = Vec::with_capacity(raws.len());
     let mut unreadable = Vec::new();
+    let sealed_end = last_sealed_end(storage, log_id, &mut sealed, &raws, &mut unreadable, &mut report)?;
+    drop_superseded(sealed_end, &mut raws, &mut leftovers);
+    let mut opened = Vec::with_capacity(raws.len());
     for (index, name) in raws.iter().enumerate() {
         let is_last = index + 1 == raws.len();
         let until_seq = match raws.get(index + 1) {
@@ -125,39 +129,62 @@ fn orphaned_indexes(segments: &[SegmentName]) -> Vec<String> {
     segments.iter().filter(is_orphan).map(ToString::to_string).collect()
 }
 
-/// Takes raw segments out of `raws` whose records have another place: in a sealed segment, or in a raw one that
-/// replaced them. Returns the end of the last sealed segment.
-fn drop_superseded(
+/// The segments of which quarantine keeps bytes.
+fn quarantined(storage: &Arc<dyn Storage>) -> Result<Vec<SegmentName>> {
+    match storage.list(QUARANTINE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => {
+            let names = listed.map_err(Error::io("list", storage.describe(QUARANTINE)))?;
+            Ok(names.iter().filter_map(|name| names::quarantined_segment(name)).collect())
+        }
+    }
+}
+
+/// The end of the last sealed segment. One that can't be read, while raw segments stand in for it, is moved from `sealed`
+/// to `unreadable`.
+fn last_sealed_end(
     storage: &Arc<dyn Storage>,
     log_id: LogId,
     sealed: &mut Vec<SegmentName>,
-    raws: &mut Vec<SegmentName>,
-    leftovers: &mut Vec<String>,
+    raws: &[SegmentName],
+    unreadable: &mut Vec<SegmentName>,
     report: &mut RecoveryReport,
 ) -> Result<u64> {
-    let mut sealed_end = 0;
     while let Some(&last) = sealed.last() {
+        // What follows tells where a damaged segment ended, if anything does.
+        let next_base = |from: u64| raws.iter().map(|raw| raw.base_seq).find(|&base| base >= from);
         match SealedFile::open(storage, last, log_id) {
             Ok(file) => {
-                sealed_end = file.seqs().end;
-                break;
+                let found_end = file.seqs().end;
+                if let Some(damage) = file.footer_damage() {
+                    // The blocks were counted instead, and some may be missing at the end.
+                    let end_seq = next_base(found_end);
+                    let lost = (end_seq != Some(found_end)).then_some(found_end);
+                    report.damaged.push(Damage { first_seq: lost, end_seq, ..damage.clone() });
+                }
+                return Ok(found_end);
             }
             // The raw segments that were sealed are removed only after the sealed one was synced and compared. So while
             // they are there, they are as good.
             Err(Error::Damaged(damage)) if raws.iter().any(|raw| raw.base_seq == last.base_seq) => {
                 report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
+                unreadable.push(last);
                 sealed.pop();
             }
             Err(Error::Damaged(damage)) => {
-                // What follows tells where it ended, if anything does.
-                let end_seq = raws.iter().map(|raw| raw.base_seq).find(|&base| base > last.base_seq);
+                let end_seq = next_base(last.base_seq + 1);
                 report.damaged.push(Damage { first_seq: Some(last.base_seq), end_seq, ..damage });
-                sealed_end = end_seq.unwrap_or(last.base_seq);
-                break;
+                return Ok(end_seq.unwrap_or(last.base_seq));
             }
             Err(error) => return Err(error),
         }
     }
+    Ok(0)
+}
+
+/// Takes raw segments out of `raws` whose records have another place: in a sealed segment, or in a raw one that
+/// replaced them.
+fn drop_superseded(sealed_end: u64, raws: &mut Vec<SegmentName>, leftovers: &mut Vec<String>) {
     let mut kept: Vec<SegmentName> = Vec::with_capacity(raws.len());
     for raw in raws.drain(..) {
         if raw.base_seq < sealed_end {
@@ -171,7 +198,6 @@ fn drop_superseded(
         kept.push(raw);
     }
     *raws = kept;
-    Ok(sealed_end)
 }
 
 /// Opens and reads a raw segment. The inner error says why the whole file is unusable.
