@@ -24,13 +24,11 @@ import subprocess
 import sys
 import time
 
-import pyarrow as pa
+import pyarrow
 import pyarrow.parquet as pq
 
 BATCH_ROWS = 2048
 REPORTED_MAX = 20
-ABSENT = object()
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 # Exact: no rounding of any decimal that occurs.
 decimal.getcontext().prec = 10_000
@@ -87,14 +85,14 @@ class Column:
         self.key = metadata.get("annals.name", field.name)
         self.json = metadata.get("annals.encoding") == "json"
         self.fields = self.element = None
-        kind = field.type
-        if pa.types.is_struct(kind):
+        data_type = field.type
+        if pyarrow.types.is_struct(data_type):
             self.kind = "struct"
-            self.fields = [Column(kind.field(i)) for i in range(kind.num_fields)]
-        elif pa.types.is_list(kind):
+            self.fields = [Column(data_type.field(i)) for i in range(data_type.num_fields)]
+        elif pyarrow.types.is_list(data_type):
             self.kind = "list"
-            self.element = Column(kind.value_field)
-        elif pa.types.is_timestamp(kind):
+            self.element = Column(data_type.value_field)
+        elif pyarrow.types.is_timestamp(data_type):
             self.kind = "timestamp"
         else:
             self.kind = "scalar"
@@ -273,10 +271,6 @@ def files_of(path):
         return [os.path.join(path, part["file"]) for part in json.load(manifest)["files"]]
 
 
-def tz_aware(values):
-    return [EPOCH + datetime.timedelta(microseconds=value) if value is not None else None for value in values]
-
-
 def rows_of_arrow(batch):
     """Rows of an Arrow batch, without the detour by pandas."""
     columns = [(name, batch.column(i).to_pylist()) for i, name in enumerate(batch.schema.names)]
@@ -313,8 +307,7 @@ def by_polars(files):
         # Whole slices, so that memory stays bounded; each slice reads its row groups again.
         step = 32 * BATCH_ROWS
         for start in range(0, rows, step):
-            frame = polars.read_parquet(path, n_rows=rows) if rows <= step else polars.scan_parquet(path).slice(start, step).collect()
-            yield from frame.iter_rows(named=True)
+            yield from polars.scan_parquet(path).slice(start, step).collect().iter_rows(named=True)
 
 
 READERS = {"pyarrow": by_pyarrow, "duckdb": by_duckdb, "polars": by_polars}

@@ -82,6 +82,42 @@ fn a_flipped_bit_in_an_index_costs_nothing_but_time() {
 }
 
 #[test]
+fn inspect_shows_every_file_and_what_is_bad_in_it() {
+    let (place, lines) = log_of_many();
+    assert_eq!(place.run("seal", &[]).code, 0);
+    assert_eq!(place.append(lines.join("\n").as_bytes(), &["--batch", "100"]).code, 0);
+    let inspect = |name: &str, format: &str| {
+        let path = place.path("log").join(name);
+        support::run(&mut support::annals(["inspect", path.to_str().expect("UTF-8"), "--output", format]))
+    };
+    for entry in fs::read_dir(&place.log).expect("listed") {
+        let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
+        if name == "lock" || name == "quarantine" {
+            continue;
+        }
+        for format in ["table", "json", "ndjson"] {
+            let shown = inspect(&name, format);
+            assert_eq!(shown.code, 0, "{name}: {}", shown.stderr);
+            assert!(!shown.stdout.is_empty());
+        }
+        inspect(&name, "json").report();
+        let pieces = inspect(&name, "ndjson").lines();
+        let count = |piece: &str| pieces.iter().filter(|line| line.contains(&format!(r#""piece":"{piece}""#))).count();
+        if name.ends_with(".log") {
+            assert!(count("header") == 2 && count("frame") >= 30, "{name}: {pieces:?}");
+        } else if name.ends_with(".seg") {
+            assert!(count("header") == 1 && count("block") > 1 && count("trailer") == 1, "{name}: {pieces:?}");
+        }
+    }
+    let used: usize = lines.iter().map(String::len).sum();
+    let name = flip_bit(&place, ".log", |_| used / 2);
+    let shown = inspect(&name, "table");
+    assert_eq!(shown.code, 3, "{}", shown.stderr);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("BAD"));
+    assert_eq!(inspect("nothing", "json").code, 1);
+}
+
+#[test]
 fn a_sound_log_says_what_that_means() {
     let (place, lines) = log_of_many();
     for _ in 0..2 {

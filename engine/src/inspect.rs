@@ -4,7 +4,7 @@
 
 use crate::commit::{HEAD_BYTES, Head};
 use crate::error::{Error, Result};
-use crate::names::{HEAD, SegmentKind, SegmentName};
+use crate::names::{HEAD, LOCK, SegmentKind, SegmentName};
 use crate::raw::frame::FrameHeader;
 use crate::raw::{DATA_START, HEADER_COPY_AT, Scan, Scanner};
 use crate::sealed::SealedFile;
@@ -81,6 +81,8 @@ pub enum What {
     },
     /// The end of a sealed segment: its directory and trailer.
     Trailer,
+    /// Who holds the log, or held it last: a text for people.
+    Lock,
     /// The arrays of an index.
     Index,
     /// The head.
@@ -121,8 +123,13 @@ pub fn inspect(path: impl AsRef<Path>, sink: &mut dyn FnMut(Piece)) -> Result<()
     let len = file.len().map_err(io)?;
     let mut first = vec![0; HEADER_BYTES.min(len as usize)];
     read_exact_at(&*file, &mut first, 0).map_err(io)?;
+    if name == LOCK {
+        sink(Piece { offset: 0, bytes: len, what: What::Lock });
+        return Ok(());
+    }
     if name == HEAD {
-        return Ok(head(&first, sink));
+        head(&first, sink);
+        return Ok(());
     }
     let copies: &[u64] = match SegmentName::parse(name).map(|name| name.kind) {
         Some(SegmentKind::Raw) => &[0, HEADER_COPY_AT],

@@ -1,4 +1,48 @@
-//! An embedded append-only log engine for audit and event records.
+//! An embedded, append-only log for audit and event records: append at the speed of the disk, lose nothing that was
+//! acknowledged, find any record in O(1), prove that nothing was changed.
+//!
+//! ```
+//! use annals::{Options, ScanRange};
+//!
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Login<'a> {
+//!     user: &'a str,
+//!     ok: bool,
+//! }
+//!
+//! # fn main() -> annals::Result<()> {
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let path = directory.path().join("audit.annals");
+//! let log = Options::new().open_or_create(&path)?;
+//! let seq = log.append(&Login { user: "ada", ok: true })?; // on the disk when this returns
+//! assert_eq!(log.get(seq)?.unwrap().decode::<Login>()?.user, "ada");
+//!
+//! let mut scan = log.reader().scan(ScanRange::all().reverse())?;
+//! while let Some(record) = scan.advance()? {
+//!     println!("{} {}", record.seq(), record.decode::<Login>()?.user);
+//! }
+//! log.close()
+//! # }
+//! ```
+//!
+//! A log is one directory with one writer and any number of readers, in this process or in others:
+//!
+//! - [`Options`] opens a log for appending, creating or recovering it; [`Log::recovery`] tells what was found.
+//! - [`Log`] appends, from many threads at once. [`Durability`] says what an append waits for; [`Batch`] appends
+//!   several records, all or none. [`Log::seal`] compresses and hashes what is there; a thread in the background does
+//!   it for what is full.
+//! - [`Reader`] needs no lock and no writer: [`Reader::get`] by seq, [`Reader::scan`] over a [`ScanRange`] of seqs and
+//!   times in either direction, [`Reader::tail`] to follow, [`Reader::verify`] to check every byte, hash and link.
+//! - [`Record`] borrows its body, a MessagePack map; [`Record::decode`] makes it a value of a type,
+//!   [`Record::value`] a dynamic one, and `to_json` JSON that is the same as what went in.
+//!
+//! Nothing here panics on what is on the disk. Damage is an [`Error::Damaged`] with file and offset, and everything
+//! that is not damaged can still be read.
+//!
+//! Features: `json` (default) for JSON without loss; `sim` for a simulated disk, to test crashes of what embeds a log.
+//!
+//! The format on disk, what an acknowledgement means, and how the code is laid out are in the repository's `docs/`:
+//! `format.md`, `durability.md`, `architecture.md`.
 #![forbid(unsafe_code)]
 
 mod batch;
@@ -22,6 +66,11 @@ mod sealed;
 pub mod shape;
 pub mod storage;
 mod view;
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
 
 pub use batch::Batch;
 pub use error::{Damage, Error, Result};

@@ -30,13 +30,13 @@ pub enum Background {
 }
 
 /// Default of [`Options::segment_bytes`].
-pub const SEGMENT_BYTES_DEFAULT: u64 = 32 << 20;
+pub(crate) const SEGMENT_BYTES_DEFAULT: u64 = 32 << 20;
 /// Bounds of [`Options::segment_bytes`].
-pub const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = (64 << 10)..=(2 << 30);
+pub(crate) const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = (64 << 10)..=(2 << 30);
 /// Default of [`Options::queue_bytes`].
-pub const QUEUE_BYTES_DEFAULT: usize = 8 << 20;
+pub(crate) const QUEUE_BYTES_DEFAULT: usize = 8 << 20;
 /// Default of [`Options::unsealed_segments_max`].
-pub const UNSEALED_SEGMENTS_MAX_DEFAULT: usize = 2;
+pub(crate) const UNSEALED_SEGMENTS_MAX_DEFAULT: usize = 2;
 
 /// Options of a log. They apply to one opening; none is stored in the log.
 ///

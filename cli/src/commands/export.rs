@@ -166,7 +166,10 @@ impl<'a> Job<'a> {
     pub(crate) fn run(&self) -> Result<Exported> {
         let shape = self.shape()?;
         let plan = Plan::new(&shape, &self.options).map_err(export_failure)?;
-        let metadata = [("annals.log_id".to_owned(), self.reader.id().to_string())];
+        let metadata = [
+            ("annals.log_id".to_owned(), self.reader.id().to_string()),
+            ("annals.merkle_roots".to_owned(), self.roots()?),
+        ];
         let bar = records_bar("exporting", shape.records());
         let (written, damage) = if is_file(self.out) {
             let mut sink = FileSink::create(self.out, &plan, &self.options, &metadata).map_err(export_failure)?;
@@ -179,6 +182,22 @@ impl<'a> Job<'a> {
         };
         bar.finish_and_clear();
         Ok(Exported { written, damage })
+    }
+
+    /// The roots of the log's hash tree at the ends of its sealed segments, as a JSON array, so that what was exported
+    /// can be traced to what was sealed.
+    fn roots(&self) -> Result<String> {
+        #[derive(serde::Serialize)]
+        struct Root {
+            end_seq: u64,
+            root: String,
+        }
+        let segments = self.reader.info()?.segments;
+        let roots: Vec<_> = segments
+            .into_iter()
+            .filter_map(|segment| Some(Root { end_seq: segment.end_seq, root: segment.root? }))
+            .collect();
+        serde_json::to_string(&roots).map_err(|error| Failure::Failed(error.to_string()))
     }
 
     /// The exact shape of the records: for a whole log, mostly what was kept when it was sealed.

@@ -9,7 +9,8 @@ use crate::batch::Batch;
 use crate::commit::Committer;
 use crate::error::Result;
 use crate::options::{Background, Durability, Options};
-use crate::reader::{Reader, RecordBuf};
+use crate::reader::Reader;
+use crate::record::RecordBuf;
 use crate::recovery::RecoveryReport;
 use crate::storage::{Lock, Storage};
 use crate::view::View;
@@ -114,8 +115,7 @@ impl Log {
     /// # Errors
     /// [`crate::Error::Damaged`] if a segment that is to be sealed is damaged, and what the operating system says.
     pub fn seal(&self) -> Result<SealReport> {
-        let end_seq = self.core.committer.end_segment()?;
-        self.core.seal_all(end_seq)
+        self.core.seal_all()
     }
 
     /// Does one round of what threads in the background do otherwise: syncs what waits, writes a watermark, seals what

@@ -60,9 +60,11 @@ impl Core {
         Ok(self.seal_run(&mut sealer, &run)?.is_some())
     }
 
-    /// Seals all segments with records below `end_seq`, which are closed.
-    pub(crate) fn seal_all(&self, end_seq: u64) -> Result<SealReport> {
+    /// Ends the active segment, and seals everything up to there.
+    pub(crate) fn seal_all(&self) -> Result<SealReport> {
+        // Taken first, so that the background doesn't seal meanwhile what this is to report.
         let mut sealer = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
+        let end_seq = self.committer.end_segment()?;
         let mut report = SealReport::default();
         loop {
             let mut closed = self.closed_segments();

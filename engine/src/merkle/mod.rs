@@ -11,6 +11,7 @@ pub(crate) use frontier::Frontier;
 use crate::LogId;
 use crate::record::StoredRecord;
 use sha2::{Digest, Sha256};
+use std::fmt::Write;
 
 /// A SHA-256 hash.
 pub(crate) type Hash = [u8; 32];
@@ -63,6 +64,14 @@ pub(crate) fn node_hash(left: &Hash, right: &Hash) -> Hash {
     bytes[1..1 + HASH_BYTES].copy_from_slice(left);
     bytes[1 + HASH_BYTES..].copy_from_slice(right);
     Sha256::digest(bytes).into()
+}
+
+/// A hash as people write it.
+pub(crate) fn hex(hash: &Hash) -> String {
+    hash.iter().fold(String::with_capacity(2 * HASH_BYTES), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The root of a tree without leaves.

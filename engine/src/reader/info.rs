@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::log::identity;
+use crate::merkle::hex;
 use crate::names::QUARANTINE;
 use crate::reader::Reader;
 use crate::view::Segment;
@@ -48,6 +49,8 @@ pub struct SegmentInfo {
     pub time_min: Option<Timestamp>,
     /// The latest time of its records.
     pub time_max: Option<Timestamp>,
+    /// The root of the log's hash tree after its last record, in hex; `None` for a raw segment.
+    pub root: Option<String>,
     /// Why the segment can't be read, if that is so.
     pub error: Option<String>,
 }
@@ -75,6 +78,7 @@ impl Reader {
                 bytes: self.file_bytes(&name.to_string())?,
                 time_min: None,
                 time_max: None,
+                root: None,
                 error: None,
             };
             let times = match segment {
@@ -83,6 +87,7 @@ impl Reader {
                     Ok(file) => {
                         sealed_body_bytes += file.summary().body_bytes;
                         info.bytes += self.file_bytes(&name.index().to_string())?;
+                        info.root = file.merkle().ok().map(|ends| hex(&ends.end.root()));
                         file.time_range().map(|times| times.into_inner())
                     }
                     Err(error) => {

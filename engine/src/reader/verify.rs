@@ -3,7 +3,7 @@
 use crate::LogId;
 use crate::error::{Damage, Error, Result};
 use crate::log::identity;
-use crate::merkle::{Frontier, leaf_hash};
+use crate::merkle::{Frontier, hex, leaf_hash};
 use crate::names::{SegmentKind, SegmentName};
 use crate::raw::{BadRange, DATA_START, HEADER_COPY_AT, RawCursor, RawSegment, ReadAhead};
 use crate::reader::Reader;
@@ -12,7 +12,6 @@ use crate::sealed::{SealedFile, SealedSlot};
 use crate::storage::read_exact_at;
 use crate::view::{Chain, Segment};
 use annals_index::{FileHeader, FileKind, HEADER_BYTES};
-use std::fmt::Write;
 use std::time::Duration;
 
 /// What verifying a log found.
@@ -283,11 +282,4 @@ impl Verification<'_> {
         }
         Ok(())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -6,10 +6,10 @@ use crate::{Incarnation, Timestamp};
 pub use public::{Record, RecordBuf};
 
 /// Largest record: its key and body together, in bytes.
-pub const RECORD_BYTES_MAX: usize = 16 << 20;
+pub(crate) const RECORD_BYTES_MAX: usize = 16 << 20;
 
 /// Longest idempotency key, in bytes.
-pub const KEY_BYTES_MAX: usize = 1 << 10;
+pub(crate) const KEY_BYTES_MAX: usize = 1 << 10;
 
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,8 +3,8 @@
 use super::block::{BlockHeader, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
 use super::bytes::Salt;
 use super::rows::{PLAIN_BYTES_MAX, Rows};
+use crate::Incarnation;
 use crate::record::StoredRecord;
-use crate::{Incarnation, Timestamp};
 use std::cell::RefCell;
 use zstd::zstd_safe::{DCtx, DDict};
 
@@ -39,7 +39,7 @@ impl Default for BlockBuf {
 pub(crate) struct BlockBuf {
     /// The block as it stands in the file.
     pub(super) stored: Vec<u8>,
-    plain: Vec<u8>,
+    pub(super) plain: Vec<u8>,
     rows: Rows,
     first_seq: u64,
     /// Set last, once all else has been checked.
@@ -59,11 +59,6 @@ impl BlockBuf {
             incarnation: Incarnation([0; 16]),
             header: None,
         }
-    }
-
-    /// The first seq of the block; of an empty buffer, any.
-    pub(crate) fn first_seq(&self) -> u64 {
-        self.first_seq
     }
 
     /// The first seq after the block.
@@ -94,28 +89,9 @@ impl BlockBuf {
         self.rows.get(&self.plain, position, self.first_seq, self.incarnation)
     }
 
-    /// The timestamp of the record at `position`, without looking at the record.
-    pub(crate) fn timestamp_at(&self, position: usize) -> Option<Timestamp> {
-        if position >= self.len() {
-            return None;
-        }
-        self.rows.timestamp(position)
-    }
-
     /// All records, forwards or backwards.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = StoredRecord<'_>> {
         (0..self.len()).filter_map(|position| self.at(position))
-    }
-
-    /// The records from `seq` on.
-    pub(crate) fn iter_from(&self, seq: u64) -> impl DoubleEndedIterator<Item = StoredRecord<'_>> {
-        let from = seq.saturating_sub(self.first_seq).min(u64::from(self.count)) as usize;
-        (from..self.len()).filter_map(|position| self.at(position))
-    }
-
-    /// Bytes of memory it holds.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.stored.capacity() + self.plain.capacity() + self.rows.memory_bytes()
     }
 
     pub(super) fn clear(&mut self) {

@@ -28,11 +28,10 @@ pub(crate) use codec::BlockBuf;
 pub(crate) use compare::Comparison;
 pub(crate) use dictionary::train_dictionary;
 pub(crate) use file::SealedFile;
-pub(crate) use footer::{Runs, Source, Summary};
+pub(crate) use footer::Source;
 pub(crate) use index::build_index;
 pub(crate) use slot::SealedSlot;
-pub(crate) use verify::Verified;
-pub(crate) use writer::{SealedSummary, SealedWriter};
+pub(crate) use writer::SealedWriter;
 
 /// Plain bytes of a block, unless it is told otherwise. These defaults were measured:
 /// docs/decisions/0002-blocks-and-dictionary.md.

@@ -162,19 +162,10 @@ impl Rows {
         Ok(())
     }
 
-    /// Bytes of memory it holds.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.rows.capacity() * size_of::<Row>()
-    }
-
     /// The earliest and the latest timestamp.
     pub(crate) fn time_range(&self) -> Option<(i64, i64)> {
         let times = || self.rows.iter().map(|row| row.timestamp);
         times().min().zip(times().max())
-    }
-
-    pub(crate) fn timestamp(&self, position: usize) -> Option<Timestamp> {
-        self.rows.get(position).map(|row| Timestamp::from_micros(row.timestamp))
     }
 
     /// The record at `position` of `plain`, the payload that was parsed.

@@ -1,16 +1,4 @@
-//! A shape as bytes. Every number is a LEB128 varint, in its shortest form, unless said otherwise.
-//!
-//! ```text
-//! shape   = version (byte 1), ceiling, node (the records themselves)
-//! ceiling = 0 | 1, key          the first top-level key that was crowded out
-//! key     = length, UTF-8 bytes
-//! node    = flags (byte), mask, one count for each bit of mask, [integers], [fields], [element]
-//! flags   = 1 wide | 2 other keys | 4 integers | 8 all integers exact as f64 | 16 fields | 32 element
-//! mask    = bit n is set if kind n has a count that is not 0
-//! integers= min, max            zigzag
-//! fields  = how many (not 0), each: length << 1 | duplicated, UTF-8 bytes, node
-//! element = node
-//! ```
+//! A shape as bytes: docs/format.md, "Shape".
 
 use super::fields::rank;
 use super::{DEPTH_MAX, Field, IntegerRange, KINDS, Kind, Node, Shape};

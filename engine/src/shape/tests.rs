@@ -1,3 +1,5 @@
+//! Tests of shapes: merging equals one pass, limits, codecs.
+
 use super::*;
 use proptest::prelude::*;
 use rmpv::Value;
@@ -152,6 +154,12 @@ fn a_record_that_is_no_map_is_refused() {
 }
 
 #[test]
+fn encodes_as_the_example_of_the_format_page() {
+    let bytes = encoded(&shape(&[object([("a", 1.into())])]));
+    assert_eq!(bytes, [1, 0, 0x10, 0x80, 0x10, 1, 1, 2, b'a', 0x0C, 4, 1, 2, 2]);
+}
+
+#[test]
 fn decoding_refuses_what_no_shape_is() {
     let good = encoded(&shape(&[object([("a", 1.into())])]));
     assert_eq!(Shape::decode(&good).map(|shape| shape.records()), Ok(1));
@@ -206,7 +214,7 @@ fn record() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn merging_equals_one_pass(records in prop::collection::vec(record(), 0..12), cut in 0..12usize) {

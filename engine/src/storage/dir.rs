@@ -212,7 +212,7 @@ impl File for RealFile {
 }
 
 fn write_zeros(file: &RealFile, mut from: u64, to: u64) -> io::Result<()> {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     while from < to {
         let len = (to - from).min(ZEROS.len() as u64);
         super::write_all_at(file, &ZEROS[..len as usize], from)?;

@@ -99,6 +99,7 @@ pub trait Storage: Debug + Send + Sync {
 pub trait Lock: Debug + Send + Sync {}
 
 /// An open file. All methods may be called from many threads at once.
+#[allow(clippy::len_without_is_empty)] // Its length is asked of the system, which may refuse.
 pub trait File: Debug + Send + Sync {
     /// Reads at `offset` into `buffer`; returns how many bytes there were, 0 only at the end of the file.
     ///

@@ -4,13 +4,13 @@ use annals::storage::sim::SimDisk;
 use annals::{Background, Batch, Durability, Log, Options, Reader, Result, ScanRange, Timestamp};
 use std::collections::BTreeMap;
 
-pub fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options::new().background(Background::Manual).segment_bytes(64 << 10)
 }
 
 /// What was appended, in order, and how much of it has been acknowledged as durable.
 #[derive(Debug, Clone, Default)]
-pub struct Model {
+pub(crate) struct Model {
     appended: Vec<(Timestamp, BTreeMap<String, String>)>,
     durable: usize,
     /// Counts the recoveries, so that a record that was given up and comes back is known from the one in its place.
@@ -57,7 +57,7 @@ impl Model {
 
     /// Opens the log on `disk`, and checks that it holds everything acknowledged, in order and unchanged, and nothing
     /// that was not appended; by a reader first, which may not change anything; then that it goes on from there.
-    pub fn check(mut self, disk: &SimDisk, context: &str) {
+    pub(crate) fn check(mut self, disk: &SimDisk, context: &str) {
         if self.durable > 0 {
             let before = disk.files();
             let reader = Reader::open_on(disk.storage()).unwrap_or_else(|error| panic!("{context}: reader: {error}"));
@@ -108,7 +108,7 @@ impl Model {
 }
 
 /// Appends singly and in batches, rolls, seals, closes and reopens.
-pub fn run_scenario(disk: &SimDisk, model: &mut Model) -> Result<()> {
+pub(crate) fn run_scenario(disk: &SimDisk, model: &mut Model) -> Result<()> {
     let log = options().open_or_create_on(disk.storage())?;
     for size in [10, 600, 5_000] {
         model.append(&log, size)?;

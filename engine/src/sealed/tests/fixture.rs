@@ -4,7 +4,8 @@ use crate::error::{Damage, Error};
 use crate::merkle::Frontier;
 use crate::names::{SegmentKind, SegmentName};
 use crate::record::{RecordKind, StoredRecord};
-use crate::sealed::{BlockBuf, SealOptions, SealedFile, SealedSummary, SealedWriter, Source};
+use crate::sealed::writer::SealedSummary;
+use crate::sealed::{BlockBuf, SealOptions, SealedFile, SealedWriter, Source};
 use crate::storage::{File, Lock, Storage};
 use crate::{FileId, Incarnation, LogId, Timestamp};
 use annals_index::{Bytes, FileHeader, FileKind};
@@ -130,6 +131,12 @@ impl Sealed {
         self.records.iter().map(&mut read).collect()
     }
 
+    /// The seqs of the records in block `n`.
+    pub(super) fn block_seqs(file: &SealedFile, n: usize) -> std::ops::Range<u64> {
+        let entry = file.table().unwrap().0[n];
+        entry.first_seq..entry.end_seq()
+    }
+
     /// The damage that verifying finds.
     pub(super) fn damage(&self, file: &SealedFile) -> Vec<Damage> {
         let mut found = Vec::new();
@@ -161,7 +168,9 @@ pub(super) fn header(base_seq: u64, id: u8) -> FileHeader {
 /// The tree of a log of `size` other records.
 pub(super) fn frontier(size: u64) -> Frontier {
     let mut frontier = Frontier::new();
-    (0..size).for_each(|i| drop(frontier.push([i as u8; 32])));
+    for i in 0..size {
+        frontier.push([i as u8; 32]);
+    }
     frontier
 }
 

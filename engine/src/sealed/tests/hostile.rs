@@ -36,7 +36,7 @@ fn with_first_block(sealed: &Sealed, payload: &[u8], change: impl FnOnce(&mut Bl
 /// All other records are read, and verify finds the block.
 fn only_the_first_block_is_lost(sealed: &Sealed) {
     let file = sealed.open().unwrap();
-    let lost = file.block_seqs(0).unwrap().unwrap();
+    let lost = Sealed::block_seqs(&file, 0);
     for (record, read) in sealed.records.iter().zip(sealed.readable(&file)) {
         assert_eq!(read, !lost.contains(&record.seq));
     }
@@ -77,7 +77,7 @@ fn a_bomb_writes_no_more_than_its_header_tells() {
         buffer.stored.extend(&bomb);
         let checked = buffer.check(salt()).unwrap();
         buffer.decode(checked, None, crate::Incarnation([1; 16])).unwrap_err();
-        assert!(buffer.memory_bytes() < (17 << 20) + 2 * bomb.len());
+        assert!(buffer.plain.capacity() < 17 << 20);
         assert_eq!(buffer.len(), 0);
     }
 }
@@ -176,7 +176,7 @@ fn sections_that_lie_over_each_other_or_leave_a_hole_are_reported() {
     with_directory(&sealed2, |directory| directory.0[3] = directory.0[4]);
     no_record_is_wrong(&sealed2);
     let sealed3 = sealed();
-    with_directory(&sealed3, |directory| drop(directory.0.pop()));
+    with_directory(&sealed3, |directory| directory.0.truncate(6));
     assert_eq!(no_record_is_wrong(&sealed3), 64);
     let sealed4 = sealed();
     with_directory(&sealed4, |directory| directory.0.clear());

@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""Reads a log by docs/format.md alone, and computes its Merkle root: a check of the page, not of the log.
+
+    format.py LOG [--root HEX] [--records N]
+
+Every checksum is checked on the way. Needs the package zstandard. Prints the number of records and the root; exits with 1 if
+they are not those given.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import struct
+import sys
+import zlib
+
+import zstandard
+
+NAME = re.compile(r"(\d{20})-(\d{10,})\.(log|seg)$")
+TRAINED = bytes.fromhex("37a430ec")
+
+
+def check(condition, what):
+    if not condition:
+        sys.exit(f"not as docs/format.md says: {what}")
+
+
+def header(data, kind, base=0, ordinal=0):
+    check(data[:8] == b"ANNALS\r\n" and data[8:12] == kind, f"header of kind {kind}")
+    check(struct.unpack_from("<HHQQ", data, 12) == (1, 128, 0, 0), "version, length, features")
+    check(zlib.crc32(data[:124]) == struct.unpack_from("<I", data, 124)[0], "header checksum")
+    check(struct.unpack_from("<QQ", data, 64) == (base, ordinal), "base seq and ordinal")
+    return data[32:48], zlib.crc32(data[48:64])
+
+
+def raw_records(data, salt, base):
+    """(seq, incarnation, kind, flags, timestamp, key, body) of a raw segment without bad ranges."""
+    check(data[:128] == data[4096:4224], "second header")
+    check(not any(data[128:4096]) and not any(data[4224:8192]), "zeros after the headers")
+    at, seq = 8192, base
+    while at < len(data) and any(data[at:]):
+        fixed = data[at : at + 72]
+        magic, kind, length, count, first, watermark, incarnation, _, _, payload_crc, crc = struct.unpack(
+            "<4sB3xIIQQ16sqqII", fixed
+        )
+        check(magic == b"aFrm" and crc == zlib.crc32(fixed[:68]) ^ salt, f"frame header at {at}")
+        check(first == seq and watermark <= first, "seq and watermark")
+        payload = data[at + 72 : at + 72 + length]
+        entries, sums = payload if kind == 1 else b"", b""
+        for _ in range(count):
+            entry_crc, size, record, flags, key_len, time = struct.unpack_from("<IIBBHq", entries)
+            mix = (seq * 0x9E3779B97F4A7C15 & (1 << 64) - 1) >> 32
+            check(entry_crc == zlib.crc32(entries[4:size]) ^ salt ^ mix, f"entry of record {seq}")
+            yield seq, incarnation, record, flags, time, entries[20 : 20 + key_len], entries[20 + key_len : size]
+            sums, entries, seq = sums + entries[:4], entries[size:], seq + 1
+        check(not entries, "payload without gaps")
+        check(payload_crc == zlib.crc32(sums if kind == 1 else payload) ^ salt, "payload checksum")
+        at += (72 + length + 7) // 8 * 8
+
+
+def varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def signed(value):
+    return (value >> 1) ^ -(value & 1)
+
+
+def wrap(value):
+    return (value + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def dictionary_of(data, salt):
+    magic, plain_len, stored_len, stored_crc, crc = struct.unpack_from("<4sIIII", data)
+    stored = data[20 : 20 + stored_len]
+    check(magic == b"\xa7dic" and crc == zlib.crc32(data[:16]) ^ salt, "dictionary header")
+    check(stored_crc == zlib.crc32(stored) ^ salt and len(data) == 20 + stored_len, "dictionary")
+    plain = zstandard.ZstdDecompressor().decompress(stored, max_output_size=plain_len)
+    trained = plain[:4] == TRAINED
+    kind = zstandard.DICT_TYPE_FULLDICT if trained else zstandard.DICT_TYPE_RAWCONTENT
+    return zstandard.ZstdCompressionDict(plain, dict_type=kind)
+
+
+def sealed_records(data, salt, base):
+    trailer = data[-164:]
+    check(trailer[:128] == data[:128] and trailer[128:136] == b"SEALEND\n", "trailer")
+    directory_at, directory_len, directory_crc, file_len, crc = struct.unpack_from("<QIIQI", trailer, 136)
+    check(crc == zlib.crc32(trailer[128:160]) ^ salt and file_len == len(data), "trailer checksum")
+    directory = data[directory_at : directory_at + directory_len]
+    check(directory_crc == zlib.crc32(directory) ^ salt, "directory")
+    sections = {}
+    for tag, crc, offset, length in struct.iter_unpack("<4sIQQ", directory):
+        sections[tag] = data[offset : offset + length]
+        check(crc == zlib.crc32(sections[tag]) ^ salt, f"section {tag}")
+    at = struct.unpack_from("<Q", data, 88)[0]
+    options = {}
+    if at > 128:
+        check(sections[b"DICT"] == data[128:at], "second dictionary")
+        options["dict_data"] = dictionary_of(data[128:at], salt)
+    count, end = struct.unpack_from("<QQ", sections[b"SUMM"])
+    seq, incarnation = base, None
+    while seq < end:
+        fixed = data[at : at + 52]
+        magic, codec, flags, stored, plain_len, first, rows, _, _, payload_crc, crc = struct.unpack("<4sBBxxIIQIqqII", fixed)
+        run = data[at + 52 : at + 68] if flags & 1 else b""
+        check(magic == b"\xa7blk" and first == seq and crc == zlib.crc32(fixed[:48] + run) ^ salt, f"block at {at}")
+        incarnation = run or incarnation
+        at += 52 + len(run)
+        plain = data[at : at + stored]
+        at += stored
+        check(payload_crc == zlib.crc32(plain) ^ salt, "block payload")
+        if codec == 1:
+            plain = zstandard.ZstdDecompressor(**options).decompress(plain, max_output_size=plain_len)
+        check(len(plain) == plain_len, "plain length")
+        here, lengths, times, meta, time = 1, [], [], [(1, 0, 0)] * rows, 0
+        for _ in range(rows):
+            value, here = varint(plain, here)
+            lengths.append(value)
+        for _ in range(rows):
+            value, here = varint(plain, here)
+            time = wrap(time + signed(value))
+            times.append(time)
+        if plain[0] & 1:
+            for n in range(rows):
+                key_len, after = varint(plain, here + 2)
+                meta[n], here = (plain[here], plain[here + 1], key_len), after
+        keys_at, here = here, here + sum(key_len for _, _, key_len in meta)
+        for length, time, (kind, record_flags, key_len) in zip(lengths, times, meta):
+            key, keys_at = plain[keys_at : keys_at + key_len], keys_at + key_len
+            yield seq, incarnation, kind, record_flags, time, key, plain[here : here + length]
+            here, seq = here + length, seq + 1
+        check(here == len(plain), "bodies up to the end of the payload")
+    check(end == base + count, "summary")
+
+
+def root_of(hashes):
+    """RFC 6962, section 2.1, as it is written there."""
+    if len(hashes) == 1:
+        return hashes[0]
+    if not hashes:
+        return hashlib.sha256(b"").digest()
+    split = 1 << (len(hashes) - 1).bit_length() - 1
+    return hashlib.sha256(b"\1" + root_of(hashes[:split]) + root_of(hashes[split:])).digest()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("log")
+    parser.add_argument("--root")
+    parser.add_argument("--records", type=int)
+    arguments = parser.parse_args()
+
+    def read(name):
+        with open(os.path.join(arguments.log, name), "rb") as file:
+            return file.read()
+
+    identity = read("identity")
+    log_id, _ = header(identity, b"IDNT")
+    check(len(identity) == 256 and identity[:128] == identity[128:], "identity")
+    names = sorted((int(m[1]), int(m[2]), m[3], m[0]) for m in map(NAME.match, os.listdir(arguments.log)) if m)
+    leaves = []
+    for n, (base, ordinal, ending, name) in enumerate(names):
+        # A segment holds the records to the base seq of the next, and starts where the one before ended.
+        end = names[n + 1][0] if n + 1 < len(names) else None
+        data = read(name)
+        this_log, salt = header(data, b"RAW " if ending == "log" else b"SEAL", base, ordinal)
+        check(this_log == log_id, "log id")
+        for seq, run, kind, flags, time, key, body in (raw_records if ending == "log" else sealed_records)(data, salt, base):
+            if end is not None and seq >= end:
+                break
+            check(seq == len(leaves), f"record {len(leaves)} comes next")
+            fixed = struct.pack("<B16s16sQBBHq", 0, log_id, run, seq, kind, flags, len(key), time)
+            leaves.append(hashlib.sha256(fixed + key + hashlib.sha256(body).digest()).digest())
+    root = root_of(leaves).hex()
+    print(f"{len(leaves)} records by docs/format.md alone, root {root}")
+    check(arguments.root in (None, root), f"the root is not {arguments.root}")
+    check(arguments.records in (None, len(leaves)), f"there are not {arguments.records} records")
+
+
+if __name__ == "__main__":
+    main()
