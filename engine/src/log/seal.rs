@@ -140,15 +140,7 @@ impl Core {
         if let Some(known) = known.filter(|known| known.size() == base_seq) {
             return Ok(known);
         }
-        let chain = self.view.chain();
-        let before = chain.segments.iter().rev().find_map(|segment| match segment {
-            Segment::Sealed(slot) if slot.name.base_seq < base_seq => Some(slot),
-            _ => None,
-        });
-        let found = match before {
-            Some(slot) => slot.file(&self.storage, self.log_id)?.merkle()?.end,
-            None => Frontier::new(),
-        };
+        let found = self.frontier_before(base_seq)?;
         if found.size() == base_seq {
             return Ok(found);
         }
@@ -159,6 +151,38 @@ impl Core {
             first_seq: Some(found.size()),
             end_seq: Some(base_seq),
         }))
+    }
+
+    /// The tree at the end of the sealed segments before `base_seq`: as the last footer says. Where footers are damaged
+    /// it is computed again from the records, so that their damage does not end all sealing.
+    fn frontier_before(&self, base_seq: u64) -> Result<Frontier> {
+        let chain = self.view.chain();
+        let sealed: Vec<_> = chain
+            .segments
+            .iter()
+            .filter_map(|segment| match segment {
+                Segment::Sealed(slot) if slot.name.base_seq < base_seq => Some(slot),
+                _ => None,
+            })
+            .collect();
+        let mut frontier = Frontier::new();
+        let mut damaged = Vec::new();
+        for slot in sealed.into_iter().rev() {
+            match slot.file(&self.storage, self.log_id)?.merkle() {
+                Ok(ends) => {
+                    frontier = ends.end;
+                    break;
+                }
+                Err(Error::Damaged(damage)) => damaged.push((slot, damage)),
+                Err(error) => return Err(error),
+            }
+        }
+        for (slot, damage) in damaged.into_iter().rev() {
+            let file = slot.file(&self.storage, self.log_id)?;
+            let verified = file.verify(Some(&frontier), &mut |_| ())?;
+            frontier = verified.end.ok_or(Error::Damaged(damage))?;
+        }
+        Ok(frontier)
     }
 
     /// Writes the sealed segment and its index, and gives them their names. Returns the tree at its end, and the bytes.

@@ -59,7 +59,7 @@ impl ReadBuffer {
                 }
             }
             Segment::Sealed(slot) => {
-                let file = source.sealed(slot)?;
+                let file = source.sealed(slot).map_err(|error| unreadable(error, chain, index))?;
                 if !file.seqs().contains(&seq) {
                     return Err(missing(file.path(), 0, file.seqs().end, chain, index));
                 }
@@ -78,6 +78,17 @@ impl ReadBuffer {
         }
         self.in_block = Some(seq);
         Ok(())
+    }
+}
+
+/// The error for all records of a segment whose file can't be opened.
+pub(crate) fn unreadable(error: Error, chain: &Chain, index: usize) -> Error {
+    match error {
+        Error::Damaged(damage) if damage.first_seq.is_none() => {
+            let (first, end) = (chain.segments[index].base_seq(), chain.end_of(index));
+            Error::Damaged(Damage { first_seq: Some(first), end_seq: (end != u64::MAX).then_some(end), ..damage })
+        }
+        error => error,
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::Timestamp;
 use crate::error::{Error, Result};
 use crate::raw::ReadAhead;
+use crate::reader::buffer::unreadable;
 use crate::reader::{ReadBuffer, Source};
 use crate::record::{Record, RecordBuf};
 use crate::view::{Chain, Segment};
@@ -178,7 +179,7 @@ impl Scan {
                     }
                 }
                 Segment::Sealed(slot) => {
-                    let file = source.sealed(slot)?;
+                    let file = source.sealed(slot).map_err(|error| unreadable(error, chain, index))?;
                     if file.time_range().is_some_and(|times| !range.overlaps(times.into_inner())) {
                         return Ok(Step::Skip(file.seqs().start, end));
                     }

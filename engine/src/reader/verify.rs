@@ -4,12 +4,13 @@ use crate::LogId;
 use crate::error::{Damage, Error, Result};
 use crate::log::identity;
 use crate::merkle::{Frontier, hex, leaf_hash};
+use crate::names::{SegmentKind, SegmentName};
 use crate::raw::{BadRange, DATA_START, HEADER_COPY_AT, RawCursor, RawSegment, ReadAhead};
 use crate::reader::Reader;
 use crate::recovery::{damage_below, open_raw};
 use crate::sealed::{SealedFile, SealedSlot};
 use crate::storage::read_exact_at;
-use crate::view::Segment;
+use crate::view::{Chain, Segment};
 use annals_index::{FileHeader, FileKind, HEADER_BYTES};
 use std::time::Duration;
 
@@ -100,6 +101,7 @@ impl Reader {
             verification.expected_seq = end;
             progress(verification.report.bytes);
         }
+        verification.left_out(&chain)?;
         let Verification { mut report, tree, .. } = verification;
         report.root = tree.filter(|tree| tree.size() == end_seq).map(|tree| hex(&tree.root()));
         Ok(report)
@@ -116,6 +118,43 @@ impl Verification<'_> {
             first_seq: Some(self.expected_seq),
             end_seq: Some(base_seq),
         });
+    }
+
+    /// Files that have the name of a segment and none of its records, since not even their headers can be read.
+    fn left_out(&mut self, chain: &Chain) -> Result<()> {
+        let source = self.reader.source();
+        let names = source.storage.list("").map_err(Error::io("list", source.storage.describe("")))?;
+        let mut names: Vec<_> = names.iter().filter_map(|name| SegmentName::parse(name)).collect();
+        names.sort_unstable();
+        for name in names.into_iter().filter(|name| chain.segments.iter().all(|segment| segment.name() != *name)) {
+            let path = source.describe(name);
+            let opened = match name.kind {
+                // No more than the header is looked at: a sound one is that of a segment begun or sealed since.
+                SegmentKind::Raw => open_raw(&source.storage, source.log_id, name, 0).map(Result::err),
+                SegmentKind::Sealed => match SealedFile::open(&source.storage, name, source.log_id) {
+                    Err(Error::Damaged(damage)) => Ok(Some(damage.detail)),
+                    opened => opened.map(|_| None),
+                },
+                SegmentKind::Index => Ok(None),
+            };
+            match opened {
+                Ok(None) => {}
+                Ok(Some(detail)) => {
+                    let next = chain.segments.iter().map(Segment::base_seq).find(|&base| base > name.base_seq);
+                    self.tree = None;
+                    self.report.damage.push(Damage {
+                        path,
+                        offset: 0,
+                        detail,
+                        first_seq: Some(name.base_seq),
+                        end_seq: next,
+                    });
+                }
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn sealed(&mut self, slot: &SealedSlot, end: u64) -> Result<()> {
@@ -197,7 +236,10 @@ impl Verification<'_> {
     fn after_the_end(&self, raw: &RawSegment, end: u64) -> Vec<Damage> {
         let source = self.reader.source();
         let behind = |raw: &RawSegment| -> Vec<BadRange> {
-            raw.scan().bad.iter().filter(|bad| bad.first_seq >= end && !bad.unfinished).cloned().collect()
+            let scan = raw.scan();
+            // No write was under way where the final marker stands.
+            let is_damage = |bad: &&BadRange| bad.first_seq >= end && (scan.closed || !bad.unfinished);
+            scan.bad.iter().filter(is_damage).cloned().collect()
         };
         let mut bad = behind(raw);
         for _ in 0..WRITE_CHECKS {
@@ -219,12 +261,15 @@ impl Verification<'_> {
 
     /// Both copies of a raw segment's header, and the zeros after them.
     fn preamble(&mut self, raw: &RawSegment) -> Result<()> {
-        let mut bytes = vec![0; DATA_START as usize];
+        let len = raw.file.len().map_err(Error::io("read", raw.path.clone()))?.min(DATA_START);
+        let mut bytes = vec![0; len as usize];
         read_exact_at(&*raw.file, &mut bytes, 0).map_err(Error::io("read", raw.path.clone()))?;
         for (start, end) in [(0, HEADER_COPY_AT as usize), (HEADER_COPY_AT as usize, DATA_START as usize)] {
-            let wrong = match FileHeader::decode(&bytes[start..end], FileKind::Raw) {
+            let page = &bytes[start.min(bytes.len())..end.min(bytes.len())];
+            let wrong = match FileHeader::decode(page, FileKind::Raw) {
+                Ok(_) if page.len() < end - start => Some((len as usize, "the file ends inside its header".to_owned())),
                 Ok(header) if header != raw.header => Some((start, "the copies of the header differ".to_owned())),
-                Ok(_) => bytes[start + HEADER_BYTES..end]
+                Ok(_) => page[HEADER_BYTES..]
                     .iter()
                     .position(|&byte| byte != 0)
                     .map(|at| (start + HEADER_BYTES + at, "unused bytes that are not zero".to_owned())),
