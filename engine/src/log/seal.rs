@@ -38,6 +38,8 @@ pub struct SealReport {
 pub(crate) struct Sealer {
     /// The log's hash tree at the end of the last sealed segment, if that is known.
     frontier: Option<Frontier>,
+    /// The dictionary of the last sealed segment, if this sealer made it.
+    dictionary: Option<Vec<u8>>,
 }
 
 /// A raw segment and the end of what it holds.
@@ -124,7 +126,7 @@ impl Core {
         let start = self.frontier_at(sealer.frontier.take(), base_seq)?;
         let name = SegmentName { base_seq, ordinal: self.committer.next_ordinal(), kind: SegmentKind::Sealed };
         let unfinished = temporary(&name.to_string());
-        let written = self.write_sealed(name, &unfinished, run, start);
+        let written = self.write_sealed(name, &unfinished, run, start, &mut sealer.dictionary);
         let Some((frontier, sealed_bytes)) = written.inspect_err(|_| drop(self.storage.remove(&unfinished)))? else {
             let _ = self.storage.remove(&unfinished);
             return Ok(None);
@@ -192,11 +194,12 @@ impl Core {
         unfinished: &str,
         run: &[Closed],
         start: Frontier,
+        earlier: &mut Option<Vec<u8>>,
     ) -> Result<Option<(Frontier, u64)>> {
         let options = SealOptions::default();
         let path = self.storage.describe(&name.to_string());
         let header = self.header(FileKind::Sealed, name, &path)?;
-        let dictionary = self.dictionary(run, &options)?;
+        let dictionary = self.dictionary(run, &options, earlier)?;
         let file = self.storage.create(unfinished).map_err(Error::io("create", path.clone()))?;
         let mut writer = SealedWriter::create(&*file, path.clone(), &header, dictionary.as_deref(), start, &options)?;
         let mut shape = Shape::new();
@@ -268,7 +271,12 @@ impl Core {
     }
 
     /// A dictionary from bodies that are spread evenly over `run`.
-    fn dictionary(&self, run: &[Closed], options: &SealOptions) -> Result<Option<Vec<u8>>> {
+    fn dictionary(
+        &self,
+        run: &[Closed],
+        options: &SealOptions,
+        earlier: &mut Option<Vec<u8>>,
+    ) -> Result<Option<Vec<u8>>> {
         let wanted = (options.dictionary_bytes * options.samples_per_dictionary) as u64;
         let bytes: u64 = run.iter().map(|(raw, _)| raw.frames_bytes()).sum();
         let every = (bytes / wanted.max(1)).max(1);
@@ -284,7 +292,9 @@ impl Core {
             }
         }
         let samples: Vec<&[u8]> = samples.iter().map(Vec::as_slice).collect();
-        Ok(train_dictionary(&samples, bytes, options))
+        let dictionary = train_dictionary(&samples, bytes, options, earlier.take());
+        earlier.clone_from(&dictionary);
+        Ok(dictionary)
     }
 
     /// Calls `each` for every record of `run`. `false` if the log was closed before the end.

@@ -2,7 +2,9 @@
 
 use super::SealOptions;
 use super::bytes::{Fields, Salt};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use zstd::bulk::Compressor;
+use zstd::zstd_safe::DDict;
 
 /// Largest dictionary, in bytes.
 pub(crate) const DICTIONARY_BYTES_MAX: usize = 1 << 20;
@@ -82,7 +84,15 @@ pub(crate) fn decode_copy(bytes: &[u8], salt: Salt) -> Result<Vec<u8>, &'static 
 /// [`SealOptions::samples_per_dictionary`] times [`SealOptions::dictionary_bytes`] of them are enough. A trained
 /// dictionary and one of plain records are tried, since training does badly on large records that repeat each other,
 /// and plain records on all else.
-pub(crate) fn train_dictionary(samples: &[&[u8]], body_bytes: u64, options: &SealOptions) -> Option<Vec<u8>> {
+///
+/// `earlier`, the dictionary of the segment before, is kept while it is nearly as good: segments that share a dictionary
+/// share its memory, and random reads over many of them find it in the processor's cache.
+pub(crate) fn train_dictionary(
+    samples: &[&[u8]],
+    body_bytes: u64,
+    options: &SealOptions,
+    earlier: Option<Vec<u8>>,
+) -> Option<Vec<u8>> {
     let max_bytes = options.dictionary_bytes.min(DICTIONARY_BYTES_MAX);
     if max_bytes == 0 || body_bytes < TRAINING_BYTES_MIN {
         return None;
@@ -95,8 +105,30 @@ pub(crate) fn train_dictionary(samples: &[&[u8]], body_bytes: u64, options: &Sea
     let plain = Some(plain).filter(|plain| plain.len() > 8 && !plain.starts_with(&TRAINED_MAGIC));
     let trial = Trial::new(samples, body_bytes, options)?;
     let tried = trained.into_iter().chain(plain).filter_map(|dictionary| Some((trial.gain(&dictionary)?, dictionary)));
-    tried.max_by_key(|(gain, _)| *gain).map(|(_, dictionary)| dictionary)
+    let best = tried.max_by_key(|(gain, _)| *gain);
+    let kept = earlier.and_then(|dictionary| Some((trial.gain(&dictionary)?, dictionary)));
+    match (kept, best) {
+        (Some((gain, dictionary)), Some((best_gain, _))) if gain * 100 >= best_gain * KEPT_PERCENT => Some(dictionary),
+        (Some((_, dictionary)), None) => Some(dictionary),
+        (_, best) => best.map(|(_, dictionary)| dictionary),
+    }
 }
+
+/// A dictionary ready for use. Files with the same dictionary share one in memory, for as long as any of them is open.
+pub(super) fn digested(plain: &[u8]) -> Option<Arc<DDict<'static>>> {
+    static SHARED: Mutex<Vec<(Vec<u8>, Weak<DDict<'static>>)>> = Mutex::new(Vec::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.retain(|(_, dictionary)| dictionary.strong_count() > 0);
+    if let Some(found) = shared.iter().find(|(bytes, _)| bytes == plain).and_then(|(_, weak)| weak.upgrade()) {
+        return Some(found);
+    }
+    let dictionary = Arc::new(DDict::try_create(plain)?);
+    shared.push((plain.to_vec(), Arc::downgrade(&dictionary)));
+    Some(dictionary)
+}
+
+/// An earlier dictionary is kept if it saves this much of what the best new one would.
+const KEPT_PERCENT: i128 = 97;
 
 /// Samples of about `bytes_max` bytes in all, evenly out of `samples`.
 fn bounded<'a>(samples: &[&'a [u8]], bytes_max: usize) -> Vec<&'a [u8]> {
@@ -173,12 +205,12 @@ mod tests {
         let samples: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
         let options = SealOptions { block_bytes: 1 << 10, dictionary_bytes: 4 << 10, ..SealOptions::default() };
         let bytes = texts.iter().map(|text| text.len() as u64).sum();
-        let dictionary = train_dictionary(&samples, bytes, &options).expect("small alike records pay");
+        let dictionary = train_dictionary(&samples, bytes, &options, None).expect("small alike records pay");
         assert!(dictionary.len() <= options.dictionary_bytes);
-        assert_eq!(train_dictionary(&samples, 1_000, &options), None, "too little to learn from");
-        assert_eq!(train_dictionary(&[], bytes, &options), None, "no samples");
+        assert_eq!(train_dictionary(&samples, 1_000, &options, None), None, "too little to learn from");
+        assert_eq!(train_dictionary(&[], bytes, &options, None), None, "no samples");
         let none = SealOptions { dictionary_bytes: 0, ..options };
-        assert_eq!(train_dictionary(&samples, bytes, &none), None, "switched off");
+        assert_eq!(train_dictionary(&samples, bytes, &none, None), None, "switched off");
     }
 
     #[test]
@@ -195,6 +227,6 @@ mod tests {
             })
             .collect();
         let samples: Vec<&[u8]> = noise.iter().map(Vec::as_slice).collect();
-        assert_eq!(train_dictionary(&samples, 400_000, &SealOptions::default()), None);
+        assert_eq!(train_dictionary(&samples, 400_000, &SealOptions::default(), None), None);
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct SealedFile {
     walk: OnceLock<Walk>,
     table: OnceLock<Table>,
     runs: OnceLock<Runs>,
-    dictionary: OnceLock<Option<DDict<'static>>>,
+    dictionary: OnceLock<Option<Arc<DDict<'static>>>>,
     index: OnceLock<Option<IndexReader>>,
     index_dropped: AtomicBool,
 }
@@ -355,9 +355,9 @@ impl SealedFile {
         let dictionary = cached(&self.dictionary, || {
             let Some(plain) = self.dictionary_bytes()? else { return Ok(None) };
             let unusable = || self.opened.damage(HEADER_BYTES as u64, "zstd refuses the dictionary");
-            DDict::try_create(&plain).ok_or_else(|| Error::Damaged(unusable())).map(Some)
+            dictionary::digested(&plain).ok_or_else(|| Error::Damaged(unusable())).map(Some)
         })?;
-        Ok(dictionary.as_ref())
+        Ok(dictionary.as_deref())
     }
 
     /// The dictionary's bytes, if the file has one: for the segment after it.

@@ -69,7 +69,7 @@ fn measure(records: &[Owned], text_bytes: usize, options: &SealOptions) -> Strin
     let began = Instant::now();
     let every = (body_bytes / (options.dictionary_bytes * options.samples_per_dictionary).max(1)).max(1);
     let samples: Vec<&[u8]> = records.iter().step_by(every).map(|record| &record.body[..]).collect();
-    let dictionary = train_dictionary(&samples, body_bytes as u64, options);
+    let dictionary = train_dictionary(&samples, body_bytes as u64, options, None);
     let training = began.elapsed();
     let sealed = Sealed::new(records.to_vec(), dictionary.as_deref(), options);
     // Once more, without the copying around it.
