@@ -134,7 +134,9 @@ impl Committer {
         state.check_open()?;
         state.end_segment();
         let end_seq = state.next_seq;
-        while state.durable_seq < end_seq || !state.queue.is_empty() {
+        // Who appends meanwhile fills the queue anew: only what is in it now is waited for.
+        let rounds = state.rounds_begun + 1;
+        while state.rounds_done < rounds && !(state.queue.is_empty() && !state.leading) || state.durable_seq < end_seq {
             state.sync_wanted = state.sync_wanted.max(end_seq);
             state = self.lead_or_wait(state, None)?;
         }
@@ -252,6 +254,7 @@ impl Committer {
             return Ok(state);
         }
         state.leading = true;
+        state.rounds_begun += 1;
         let jobs = std::mem::take(&mut state.queue);
         state.queued_bytes = 0;
         let sync = state.sync_wanted > state.durable_seq;
@@ -270,6 +273,7 @@ impl Committer {
         state.leading = false;
         let outcome = match done {
             Ok(done) => {
+                state.rounds_done = state.rounds_begun;
                 state.written_seq = done.written_seq;
                 state.durable_seq = done.durable_seq;
                 state.reuse(done.buffers);
@@ -281,7 +285,11 @@ impl Committer {
             }
         };
         let usable = state.check_usable();
-        self.wake_background(&mut state);
+        match usable {
+            Ok(()) => self.wake_background(&mut state),
+            // Whoever waits for work waits in vain from now on.
+            Err(_) => self.background.notify_all(),
+        }
         self.changed.notify_all();
         self.view.notify();
         usable?;

@@ -31,6 +31,9 @@ pub(crate) struct State {
     pub(crate) sync_wanted: u64,
     /// Some thread is writing.
     pub(crate) leading: bool,
+    /// How often the queue has been taken to be written, and how often all of it was.
+    pub(crate) rounds_begun: u64,
+    pub(crate) rounds_done: u64,
     pub(crate) closed: bool,
     pub(crate) failed: Option<Arc<Error>>,
     /// Whether the background has been told that there is work.
@@ -102,6 +105,8 @@ impl State {
             durable_seq: next_seq,
             sync_wanted: next_seq,
             leading: false,
+            rounds_begun: 0,
+            rounds_done: 0,
             closed: false,
             failed: None,
             stirred: false,

@@ -56,8 +56,20 @@ fn keep(core: &Core) {
     }
 }
 
+/// Lets appends go on without sealing, should the sealer panic.
+struct Unblock<'a>(&'a Core);
+
+impl Drop for Unblock<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.view.set_sealing_stuck(true);
+        }
+    }
+}
+
 /// Seals segments as they become due.
 fn seal(core: &Core) {
+    let _unblock = Unblock(core);
     while !core.view.is_closed() {
         // Taken before the look, so that no change after it goes unseen.
         let state = || (core.view.chain().segments.len(), core.view.active());

@@ -52,9 +52,9 @@ impl Core {
         let closed = self.closed_segments();
         let bytes: u64 = closed.iter().map(|(raw, _)| raw.frames_bytes()).sum();
         // What this writer has left behind for another segment is due at once; what ended with its writer may wait for
-        // company.
-        let rolled_here =
-            self.view.active().is_some() && closed.iter().any(|(raw, _)| raw.writer() == self.incarnation);
+        // company, but never more than appends wait for.
+        let own = closed.iter().filter(|(raw, _)| raw.writer() == self.incarnation).count();
+        let rolled_here = (self.view.active().is_some() && own > 0) || own > self.options.unsealed_segments_max;
         if !rolled_here && bytes < self.options.segment_bytes / 2 && closed.len() < SMALL_SEGMENTS_MAX {
             return Ok(false);
         }

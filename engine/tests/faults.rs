@@ -1,0 +1,331 @@
+//! Faults around a log that is in use: failing disks under its threads, full and read-only file systems, files that are
+//! cut, locks that are taken away, clocks that go back.
+
+use annals::storage::sim::{Fault, SimDisk};
+use annals::{Background, Durability, Error, Log, Options, Reader, ScanRange, Timestamp};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::Duration;
+
+fn body(text: &str) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([("text", text.to_owned())])
+}
+
+/// Runs `work` on a thread of its own, and fails if it is not done in time.
+fn within<T: Send + 'static>(seconds: u64, what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, wait) = mpsc::channel();
+    std::thread::spawn(move || done.send(work()));
+    wait.recv_timeout(Duration::from_secs(seconds)).unwrap_or_else(|error| panic!("{what}: {error}"))
+}
+
+fn count(reader: &Reader) -> usize {
+    reader.scan(ScanRange::all()).unwrap().map(|record| record.unwrap()).count()
+}
+
+#[test]
+fn a_log_whose_final_marker_cannot_be_written_is_still_closed() {
+    for fault in [Fault::Io, Fault::Full] {
+        for after in 0..4 {
+            let disk = SimDisk::new(1);
+            let log = Options::new().open_or_create_on(disk.storage()).unwrap();
+            log.append(&body("a")).unwrap();
+            // Until the log is idle, and its last watermark written.
+            std::thread::sleep(Duration::from_millis(200));
+            disk.fail_at(disk.calls() + after, fault, true);
+            let closed = within(20, "closing hangs", move || log.close());
+            assert!(closed.is_err() || after > 1, "{closed:?}");
+            let log = Options::new().open_or_create_on(disk.crash(annals::storage::sim::Loss::Everything, 1).storage());
+            assert_eq!(count(&log.unwrap().reader()), 1);
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fails_at_any_moment_leaves_no_thread_waiting() {
+    for call in 0..120 {
+        let disk = SimDisk::new(1);
+        let log = Options::new().segment_bytes(64 << 10).unsealed_segments_max(1).open_or_create_on(disk.storage());
+        let log = log.unwrap();
+        disk.fail_at(disk.calls() + call, [Fault::Io, Fault::Full][call as usize % 2], call % 3 != 0);
+        let acknowledged = within(60, &format!("call {call}"), move || {
+            let acknowledged = std::sync::atomic::AtomicU64::new(0);
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        for _ in 0..12 {
+                            if let Ok(seq) = log.append(&body(&"x".repeat(9_000))) {
+                                acknowledged.fetch_max(seq + 1, std::sync::atomic::Ordering::SeqCst);
+                            }
+                        }
+                    });
+                }
+            });
+            let _ = log.seal();
+            let _ = log.close();
+            acknowledged.into_inner()
+        });
+        for loss in annals::storage::sim::Loss::ALL {
+            let after = disk.crash(loss, call);
+            let log = Options::new().background(Background::Manual).open_or_create_on(after.storage()).unwrap();
+            assert!(log.recovery().is_complete(), "call {call}, {loss:?}: {:?}", log.recovery());
+            let found = count(&log.reader()) as u64;
+            assert!(found >= acknowledged, "call {call}, {loss:?}: {found} of {acknowledged}");
+        }
+    }
+}
+
+/// A log with a closed raw segment of which a record is damaged, so that nothing can be sealed any more.
+fn unsealable() -> SimDisk {
+    let disk = SimDisk::new(1);
+    let log = Options::new().background(Background::Manual).open_or_create_on(disk.storage()).unwrap();
+    for n in 0..3 {
+        log.append(&body(&format!("{n} {}", "y".repeat(100)))).unwrap();
+    }
+    log.close().unwrap();
+    let (name, _) = disk.files().into_iter().find(|(name, _)| name.ends_with(".log")).unwrap();
+    let mut bytes = disk.read(&name).unwrap();
+    bytes[8192 + 72 + 40] ^= 1;
+    disk.replace(&name, &bytes);
+    disk
+}
+
+#[test]
+fn appends_go_on_where_nothing_can_be_sealed() {
+    let disk = unsealable();
+    within(30, "an append waits for sealing that can't be", move || {
+        let log = Options::new().unsealed_segments_max(1).open_or_create_on(disk.storage()).unwrap();
+        for n in 0..12 {
+            assert_eq!(log.append(&body("after the damage")).unwrap(), 3 + n);
+            assert!(matches!(log.seal(), Err(Error::Damaged(_))));
+        }
+        assert_eq!(log.reader().scan(ScanRange::all()).unwrap().filter(|record| record.is_ok()).count(), 14);
+    });
+}
+
+#[test]
+fn sealing_ends_though_others_append_without_a_pause() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Options::new().durability(Durability::Buffered { interval: Duration::from_secs(1) });
+    let log = log.create(dir.path()).unwrap();
+    within(60, "sealing does not end", move || {
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        log.append(&body("z")).unwrap();
+                    }
+                });
+            }
+            for _ in 0..10 {
+                log.seal().unwrap();
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    });
+}
+
+/// A small file system of its own, unmounted in the end.
+struct Mounted(PathBuf, tempfile::TempDir);
+
+impl Mounted {
+    /// `None`, with a line that says so, where this process may not mount.
+    fn tmpfs(options: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_owned();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "annals-test"]).arg(&path).status();
+        match mounted {
+            Ok(status) if status.success() => Some(Self(path, dir)),
+            other => {
+                println!("SKIPPED: a tmpfs could not be mounted ({other:?}); this test needs root");
+                None
+            }
+        }
+    }
+
+    fn remount(&self, options: &str) {
+        let done = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status().unwrap();
+        assert!(done.success());
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_file_system_refuses_appends_and_goes_on_when_there_is_space() {
+    for size in [300u64 << 10, 450 << 10, 700 << 10] {
+        let Some(mounted) = Mounted::tmpfs(&format!("size={size}")) else { return };
+        let dir = mounted.0.join("log");
+        let log = Options::new().segment_bytes(128 << 10).create(&dir).unwrap();
+        let mut random = 1u64;
+        let mut text = || -> String {
+            (0..3_000)
+                .map(|_| {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    char::from(33 + (random >> 33) as u8 % 90)
+                })
+                .collect()
+        };
+        let mut texts = Vec::new();
+        let refused = loop {
+            let next = text();
+            match log.append(&body(&next)) {
+                Ok(seq) => assert_eq!(seq as usize, texts.len()),
+                Err(error) => break error,
+            }
+            texts.push(next);
+            assert!(texts.len() < 10_000);
+        };
+        assert!(matches!(refused, Error::DiskFull { .. }), "{refused}");
+        assert!(matches!(log.append(&body(&"w".repeat(9_000))), Err(Error::DiskFull { .. })));
+        let check = |log: &Log| {
+            for (record, text) in log.reader().scan(ScanRange::all()).unwrap().zip(&texts) {
+                assert_eq!(record.unwrap().decode::<BTreeMap<String, String>>().unwrap()["text"], *text);
+            }
+            assert_eq!(log.next_seq() as usize, texts.len());
+        };
+        check(&log);
+        drop(log);
+        // Opened on the full disk: everything is there.
+        check(&Options::new().open(&dir).unwrap_or_else(|error| panic!("{size}: {error}")));
+        mounted.remount("size=4m");
+        let log = Options::new().segment_bytes(128 << 10).open(&dir).unwrap();
+        check(&log);
+        let next = text();
+        log.append(&body(&next)).unwrap();
+        texts.push(next);
+        log.seal().unwrap();
+        assert_eq!(count(&log.reader()), texts.len());
+        assert!(log.reader().verify(&mut |_| ()).unwrap().is_sound());
+    }
+}
+
+#[test]
+fn a_read_only_file_system_is_read_and_not_written() {
+    let Some(mounted) = Mounted::tmpfs("size=8m") else { return };
+    let dir = mounted.0.join("log");
+    let log = Options::new().create(&dir).unwrap();
+    log.append(&body("a")).unwrap();
+    log.seal().unwrap();
+    log.append(&body("b")).unwrap();
+    log.close().unwrap();
+    mounted.remount("ro");
+    let reader = Reader::open(&dir).unwrap();
+    assert_eq!(count(&reader), 2);
+    assert!(reader.verify(&mut |_| ()).unwrap().is_sound());
+    assert_eq!(reader.info().unwrap().end_seq, 2);
+    let error = Options::new().open(&dir).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    mounted.remount("rw");
+    assert_eq!(Options::new().open(&dir).unwrap().next_seq(), 2);
+}
+
+fn segments(dir: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = entries.filter(|path| path.extension().is_some_and(|found| found == ending)).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn files_that_are_cut_or_emptied_under_a_reader_are_damage_and_not_the_end_of_it() {
+    for ending in ["log", "seg", "idx"] {
+        for len in [0u64, 100, 4_096, 8_300, 9_000] {
+            let dir = tempfile::tempdir().unwrap();
+            let log = Options::new().background(Background::Manual).create(dir.path()).unwrap();
+            for round in 0..2 {
+                for n in 0..200 {
+                    log.append_at(Timestamp::from_micros(n), &body(&format!("{round} {n}").repeat(30))).unwrap();
+                }
+                if round == 0 {
+                    log.seal().unwrap();
+                }
+            }
+            let reader = Reader::open(dir.path()).unwrap();
+            assert!(reader.get(0).unwrap().is_some() && reader.get(399).unwrap().is_some());
+            let mut cut = false;
+            for path in segments(dir.path(), ending) {
+                let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+                if file.metadata().unwrap().len() > len && ending != "idx" {
+                    file.set_len(len).unwrap();
+                    cut = true;
+                }
+                if ending == "idx" {
+                    // A mapped file is never cut by the engine; it is replaced, as a damaged one is.
+                    drop(file);
+                    let path = segments(dir.path(), ending).remove(0);
+                    std::fs::remove_file(&path).unwrap();
+                    std::fs::write(&path, vec![0xa5; len as usize]).unwrap();
+                }
+            }
+            for reader in [reader, Reader::open(dir.path()).unwrap(), log.reader()] {
+                for seq in 0..400u64 {
+                    match reader.get(seq) {
+                        Ok(Some(record)) => {
+                            let text = record.decode::<BTreeMap<String, String>>().unwrap();
+                            assert_eq!(text["text"], format!("{} {}", seq / 200, seq % 200).repeat(30));
+                        }
+                        Ok(None) | Err(Error::Damaged(_)) if ending != "idx" => {}
+                        other => panic!("{ending} cut to {len}: record {seq}: {other:?}"),
+                    }
+                }
+                let verified = reader.verify(&mut |_| ()).unwrap_or_else(|e| panic!("{ending} cut to {len}: {e}"));
+                assert!(verified.is_sound() != cut, "{ending} cut to {len}: {:?}", verified.damage);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_second_writer_is_refused_while_the_first_lives_and_the_reader_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Options::new().create(dir.path()).unwrap();
+    for n in 0..50u64 {
+        assert_eq!(log.append(&body("a")).unwrap(), n);
+        assert!(matches!(Options::new().open(dir.path()), Err(Error::Locked { .. })));
+        assert_eq!(count(&Reader::open(dir.path()).unwrap()) as u64, n + 1);
+    }
+    drop(log);
+    assert_eq!(Options::new().open(dir.path()).unwrap().next_seq(), 50);
+}
+
+#[test]
+fn a_clock_that_goes_back_changes_neither_order_nor_what_is_found() {
+    let disk = SimDisk::new(1);
+    let options = Options::new().background(Background::Manual).segment_bytes(64 << 10);
+    let options = options.segment_age(Duration::from_secs(60)).roll_daily(true);
+    let mut times = Vec::new();
+    for step in [0, -3_600_000_000, 90_000_000_000, -400_000_000_000, i64::MIN / 4, i64::MAX / 2, 1] {
+        disk.advance_clock(step);
+        let log = options.open_or_create_on(disk.storage()).unwrap();
+        for _ in 0..20 {
+            disk.advance_clock(-7_000);
+            let seq = log.append(&body("t")).unwrap();
+            assert_eq!(seq as usize, times.len());
+            times.push(log.get(seq).unwrap().unwrap().timestamp());
+        }
+        log.seal().unwrap();
+        log.append(&body("t")).unwrap();
+        times.push(log.get(log.next_seq() - 1).unwrap().unwrap().timestamp());
+    }
+    let log = options.open_or_create_on(disk.storage()).unwrap();
+    let found: Vec<_> =
+        log.reader().scan(ScanRange::all()).unwrap().map(|record| record.unwrap().timestamp()).collect();
+    assert_eq!(found, times);
+    for &since in times.iter().step_by(9) {
+        let expected: Vec<_> = (0..times.len() as u64).filter(|&seq| times[seq as usize] >= since).collect();
+        let range = ScanRange::all().since(since);
+        let found: Vec<_> = log.reader().scan(range).unwrap().map(|record| record.unwrap().seq()).collect();
+        assert_eq!(found, expected);
+        let mut backward: Vec<_> = log.reader().scan(range.reverse()).unwrap().map(|r| r.unwrap().seq()).collect();
+        backward.reverse();
+        assert_eq!(backward, expected);
+    }
+    assert!(log.reader().verify(&mut |_| ()).unwrap().is_sound());
+}
