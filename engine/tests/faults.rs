@@ -21,7 +21,7 @@ fn within<T: Send + 'static>(seconds: u64, what: &str, work: impl FnOnce() -> T 
 }
 
 fn count(reader: &Reader) -> usize {
-    reader.scan(ScanRange::all()).unwrap().map(|record| record.unwrap()).count()
+    reader.scan(ScanRange::all()).unwrap().inspect(|record| assert!(record.is_ok(), "{record:?}")).count()
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn sealing_ends_though_others_append_without_a_pause() {
 }
 
 /// A small file system of its own, unmounted in the end.
-struct Mounted(PathBuf, tempfile::TempDir);
+struct Mounted(PathBuf, #[expect(dead_code, reason = "kept until it is dropped")] tempfile::TempDir);
 
 impl Mounted {
     /// `None`, with a line that says so, where this process may not mount.

@@ -136,7 +136,8 @@ impl Committer {
         let end_seq = state.next_seq;
         // Who appends meanwhile fills the queue anew: only what is in it now is waited for.
         let rounds = state.rounds_begun + 1;
-        while state.rounds_done < rounds && !(state.queue.is_empty() && !state.leading) || state.durable_seq < end_seq {
+        let is_busy = |state: &State| state.leading || !state.queue.is_empty();
+        while (state.rounds_done < rounds && is_busy(&state)) || state.durable_seq < end_seq {
             state.sync_wanted = state.sync_wanted.max(end_seq);
             state = self.lead_or_wait(state, None)?;
         }
