@@ -277,7 +277,7 @@ impl Core {
         options: &SealOptions,
         earlier: &mut Option<Vec<u8>>,
     ) -> Result<Option<Vec<u8>>> {
-        let wanted = (options.dictionary_bytes * options.samples_per_dictionary) as u64;
+        let wanted = options.sample_bytes() as u64;
         let bytes: u64 = run.iter().map(|(raw, _)| raw.frames_bytes()).sum();
         let every = (bytes / wanted.max(1)).max(1);
         let mut samples: Vec<Vec<u8>> = Vec::new();

@@ -81,14 +81,14 @@ pub(crate) fn decode_copy(bytes: &[u8], salt: Salt) -> Result<Vec<u8>, &'static 
 /// cost more than it saves, or if there is too little to learn from.
 ///
 /// `samples` are bodies of records spread evenly over it, in the order of the log;
-/// [`SealOptions::samples_per_dictionary`] times [`SealOptions::dictionary_bytes`] of them are enough. A trained
+/// [`SealOptions::sample_bytes`] of them are enough. A trained
 /// dictionary and one of plain records are tried, since training does badly on large records that repeat each other,
 /// and plain records on all else.
 ///
 /// `earlier`, the dictionary of the segment before, is kept while it is nearly as good: segments that share a dictionary
 /// share its memory, and random reads over many of them find it in the processor's cache.
-pub(crate) fn train_dictionary(
-    samples: &[&[u8]],
+pub(crate) fn train_dictionary<'s>(
+    samples: &[&'s [u8]],
     body_bytes: u64,
     options: &SealOptions,
     earlier: Option<Vec<u8>>,
@@ -97,18 +97,26 @@ pub(crate) fn train_dictionary(
     if max_bytes == 0 || body_bytes < TRAINING_BYTES_MIN {
         return None;
     }
-    let used = bounded(samples, max_bytes.saturating_mul(options.samples_per_dictionary));
+    // What a dictionary is tried on is not what it was made of: it would look better than the one before by what it
+    // knows by heart.
+    let part = |held_out| move |(n, sample): (usize, &&'s [u8])| ((n % 3 == 1) == held_out).then_some(*sample);
+    let learned: Vec<&[u8]> = samples.iter().enumerate().filter_map(part(false)).collect();
+    let held_out: Vec<&[u8]> = samples.iter().enumerate().filter_map(part(true)).collect();
+    let used = bounded(&learned, max_bytes.saturating_mul(options.samples_per_dictionary));
     let trained = zstd::dict::from_samples(&used, max_bytes).ok();
-    let mut plain = bounded(samples, max_bytes).concat();
+    let mut plain = bounded(&learned, max_bytes).concat();
     plain.truncate(max_bytes);
     // zstd takes what begins with its own magic number for a trained dictionary; no body does (docs/format.md).
     let plain = Some(plain).filter(|plain| plain.len() > 8 && !plain.starts_with(&TRAINED_MAGIC));
-    let trial = Trial::new(samples, body_bytes, options)?;
-    let tried = trained.into_iter().chain(plain).filter_map(|dictionary| Some((trial.gain(&dictionary)?, dictionary)));
-    let best = tried.max_by_key(|(gain, _)| *gain);
-    let kept = earlier.and_then(|dictionary| Some((trial.gain(&dictionary)?, dictionary)));
+    let trial = Trial::new(&held_out, body_bytes, options)?;
+    let tried =
+        trained.into_iter().chain(plain).filter_map(|dictionary| Some((trial.bytes_with(&dictionary)?, dictionary)));
+    let best = tried.min_by_key(|(bytes, _)| *bytes);
+    let kept = earlier.and_then(|dictionary| Some((trial.bytes_with(&dictionary)?, dictionary)));
     match (kept, best) {
-        (Some((gain, dictionary)), Some((best_gain, _))) if gain * 100 >= best_gain * KEPT_PERCENT => Some(dictionary),
+        (Some((bytes, dictionary)), Some((best_bytes, _))) if bytes * 100 <= best_bytes * KEPT_PERCENT => {
+            Some(dictionary)
+        }
         (Some((_, dictionary)), None) => Some(dictionary),
         (_, best) => best.map(|(_, dictionary)| dictionary),
     }
@@ -127,8 +135,8 @@ pub(super) fn digested(plain: &[u8]) -> Option<Arc<DDict<'static>>> {
     Some(dictionary)
 }
 
-/// An earlier dictionary is kept if it saves this much of what the best new one would.
-const KEPT_PERCENT: i128 = 97;
+/// An earlier dictionary is kept while a segment takes at most this much of what it takes with the best new one.
+const KEPT_PERCENT: u128 = 102;
 
 /// Samples of about `bytes_max` bytes in all, evenly out of `samples`.
 fn bounded<'a>(samples: &[&'a [u8]], bytes_max: usize) -> Vec<&'a [u8]> {
@@ -149,25 +157,24 @@ impl<'a> Trial<'a> {
     const BLOCKS: usize = 16;
 
     fn new(samples: &[&[u8]], body_bytes: u64, options: &'a SealOptions) -> Option<Self> {
-        // Half a step on from where `bounded` begins, so that blocks are not made of what a dictionary is made of.
-        let step = samples.len().div_ceil(Self::BLOCKS).max(1);
-        let parts = samples.get(step / 2..).unwrap_or_default().chunks(step);
+        let parts = samples.chunks(samples.len().div_ceil(Self::BLOCKS).max(1));
         let blocks: Vec<Vec<u8>> = parts.map(|part| first_block(part, options.block_bytes)).collect();
         let mut compressor = Compressor::new(options.level).ok()?;
         let without_bytes = compressed_bytes(&mut compressor, &blocks)?;
         Some(Self { blocks, without_bytes, body_bytes, options })
     }
 
-    /// The bytes that `dictionary` saves in all, less those of its two copies; `None` unless it saves twice their bytes.
-    fn gain(&self, dictionary: &[u8]) -> Option<i128> {
+    /// The bytes that everything takes with `dictionary`, its two copies included; `None` unless it saves twice the
+    /// bytes of those.
+    fn bytes_with(&self, dictionary: &[u8]) -> Option<u128> {
         let mut compressor = Compressor::with_dictionary(self.options.level, dictionary).ok()?;
-        let with_bytes = compressed_bytes(&mut compressor, &self.blocks)?;
         let tried: usize = self.blocks.iter().map(Vec::len).sum();
-        let saved = self.without_bytes as i128 - with_bytes as i128;
+        let in_all = |bytes: usize| bytes as u128 * u128::from(self.body_bytes) / (tried as u128).max(1);
+        let without = in_all(self.without_bytes);
+        let with = in_all(compressed_bytes(&mut compressor, &self.blocks)?);
         // Its size is that of a quick compression: the real one takes longer than the trial.
-        let copy_bytes = zstd::bulk::compress(dictionary, self.options.level).ok()?.len() as i128;
-        let saved_in_all = saved * i128::from(self.body_bytes) / (tried as i128).max(1);
-        (saved_in_all > 4 * copy_bytes).then_some(saved_in_all - 2 * copy_bytes)
+        let copies = 2 * zstd::bulk::compress(dictionary, self.options.level).ok()?.len() as u128;
+        (with + 2 * copies < without).then_some(with + copies)
     }
 }
 
@@ -211,6 +218,22 @@ mod tests {
         assert_eq!(train_dictionary(&[], bytes, &options, None), None, "no samples");
         let none = SealOptions { dictionary_bytes: 0, ..options };
         assert_eq!(train_dictionary(&samples, bytes, &none, None), None, "switched off");
+    }
+
+    #[test]
+    fn the_dictionary_before_is_kept_while_it_does_as_well_and_no_longer() {
+        let options = SealOptions { block_bytes: 1 << 10, dictionary_bytes: 4 << 10, ..SealOptions::default() };
+        let train = |texts: &[Vec<u8>], earlier: Option<Vec<u8>>| {
+            let samples: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+            let bytes = texts.iter().map(|text| text.len() as u64).sum();
+            train_dictionary(&samples, bytes, &options, earlier).expect("small alike records pay")
+        };
+        let all = texts(40_000);
+        let first = train(&all[..20_000], None);
+        assert_ne!(train(&all[20_000..], None), first, "else there is nothing to choose");
+        assert_eq!(train(&all[20_000..], Some(first.clone())), first);
+        let other: Vec<Vec<u8>> = all[..20_000].iter().map(|text| text.to_ascii_uppercase()).collect();
+        assert_ne!(train(&other, Some(first.clone())), first, "these have nothing in common with what it knows");
     }
 
     #[test]

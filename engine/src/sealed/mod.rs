@@ -61,6 +61,13 @@ pub(crate) struct SealOptions {
     pub(crate) samples_per_dictionary: usize,
 }
 
+impl SealOptions {
+    /// Bytes of records that are looked at to make a dictionary: those it is trained on, and half as many to try it on.
+    pub(crate) fn sample_bytes(&self) -> usize {
+        self.dictionary_bytes.saturating_mul(self.samples_per_dictionary) / 2 * 3
+    }
+}
+
 impl Default for SealOptions {
     fn default() -> Self {
         Self {

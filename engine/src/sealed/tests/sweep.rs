@@ -67,7 +67,7 @@ fn load(text: &[u8]) -> (Vec<Owned>, usize) {
 fn measure(records: &[Owned], text_bytes: usize, options: &SealOptions) -> String {
     let body_bytes: usize = records.iter().map(|record| record.body.len()).sum();
     let began = Instant::now();
-    let every = (body_bytes / (options.dictionary_bytes * options.samples_per_dictionary).max(1)).max(1);
+    let every = (body_bytes / options.sample_bytes().max(1)).max(1);
     let samples: Vec<&[u8]> = records.iter().step_by(every).map(|record| &record.body[..]).collect();
     let dictionary = train_dictionary(&samples, body_bytes as u64, options, None);
     let training = began.elapsed();
