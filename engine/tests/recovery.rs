@@ -1,7 +1,7 @@
 //! What recovery makes of damage: reported, kept, and never taken for the end of the log.
 
 use annals::storage::sim::{Loss, SimDisk};
-use annals::{Background, Log, Options, Reader, ScanRange};
+use annals::{Background, Durability, Log, Options, Reader, ScanRange};
 use std::collections::BTreeMap;
 
 fn options() -> Options {
@@ -83,4 +83,22 @@ fn a_damaged_frame_in_the_middle_costs_its_own_records_and_is_reported_at_every_
         assert!(log.seal().is_err(), "what is missing is not sealed away");
         append(&log, 1);
     }
+}
+
+#[test]
+fn recovery_rewrites_no_more_than_was_written_since_the_file_last_grew() {
+    let disk = SimDisk::new(1);
+    let options = options().segment_bytes(64 << 20).durability(Durability::Written);
+    let log = options.open_or_create_on(disk.storage()).unwrap();
+    let body = BTreeMap::from([("text", "x".repeat(64 << 10))]);
+    for _ in 0..600 {
+        log.append(&body).unwrap();
+    }
+    let disk = disk.crash(Loss::Nothing, 1);
+    drop(log);
+    let log = options.open_or_create_on(disk.storage()).unwrap();
+    assert_eq!(log.next_seq(), 600);
+    let rewritten = log.recovery().rewritten.expect("nobody has asked for a sync");
+    // Files grow by 8 MiB, and are synced for that.
+    assert!((rewritten.end_seq - rewritten.first_seq) * (64 << 10) <= 8 << 20, "{rewritten:?}");
 }

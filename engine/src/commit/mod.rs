@@ -15,6 +15,7 @@ mod state;
 mod writer;
 
 pub(crate) use head::{HEAD_BYTES, Head};
+use prepare::Prepared;
 pub(crate) use prepare::Preparer;
 pub(crate) use writer::install;
 
@@ -262,12 +263,15 @@ impl Committer {
         drop(state);
 
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = writer.run(jobs, sync);
+        let mut done = writer.run(jobs, sync);
         // What is prepared here is prepared for the caller, whose append alone fails if there is no space.
         let prepared = match (&done, need) {
             (Ok(_), Some(need)) => Some(self.preparer.prepare(need)),
             _ => None,
         };
+        if let (Ok(done), Some(Ok(Prepared::Space { file, .. }))) = (&mut done, &prepared) {
+            done.durable_seq = writer.note_synced(file);
+        }
         drop(writer);
 
         let mut state = self.lock();
