@@ -1,17 +1,16 @@
 //! Every byte of every file of a log, changed; every length it can be cut to; files put in each other's place. Never a
 //! wrong record, never a panic, nothing lost without a word, and all else still readable.
 //!
-//! `ANNALS_STRIDE` (default 1 for the small log, 97 for the large one) looks at every so many bytes only.
+//! By default every byte of a small log and every 97th of a larger one. `ANNALS_CASES` goes on with other logs until so
+//! many changes and lengths were tried; `ANNALS_SEED` is the first of them. A failure names the log it was in.
 
 mod attack;
 
 use annals::{Error, Reader};
-use attack::{Fixture, SEED, in_parallel, options, read_after, read_everything, write_after};
+use attack::{
+    Fixture, Random, SEED, cases, first_salt, in_parallel, options, read_after, read_everything, write_after,
+};
 use std::collections::BTreeSet;
-
-fn stride(default: usize) -> usize {
-    std::env::var("ANNALS_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 /// Where in which file which value is XORed.
 type Flip = (String, usize, u8);
@@ -20,11 +19,19 @@ fn flips(fixture: &Fixture, stride: usize) -> Vec<Flip> {
     let mut flips = Vec::new();
     for (name, bytes) in &fixture.files {
         for at in (0..bytes.len()).step_by(stride) {
-            // One bit, each in its turn; and all of them.
-            flips.extend([(name.clone(), at, 1 << (at % 8)), (name.clone(), at, 0xff)]);
+            // One bit, each in its turn; all of them; some of them.
+            let some = Random(at as u64).below(255) as u8 + 1;
+            flips.extend([1 << (at % 8), 0xff, some].map(|value| (name.clone(), at, value)));
         }
     }
     flips
+}
+
+/// Every length that a file can be cut to.
+fn cuts(fixture: &Fixture, stride: usize) -> Vec<(String, usize)> {
+    let lengths = |bytes: &[u8]| (0..bytes.len()).step_by(stride);
+    let of_file = |(name, bytes): &(String, Vec<u8>)| lengths(bytes).map(|len| (name.clone(), len)).collect::<Vec<_>>();
+    fixture.files.iter().flat_map(of_file).collect()
 }
 
 /// Whether nothing in the log depends on the file.
@@ -62,7 +69,7 @@ fn check_flip(fixture: &Fixture, (name, at, value): &Flip) {
             assert!(name.ends_with(".log") || name.ends_with(".seg"), "{context}: {lost:?}");
         }
     }
-    if *value == 0xff {
+    if value.count_ones() > 1 {
         // A writer sees what a reader sees; one change of each byte is enough.
         return;
     }
@@ -88,79 +95,82 @@ fn nothing_is_wrong_before_anything_is_changed() {
     assert_eq!((count(".seg"), count(".idx"), count(".log"), names.len()), (2, 2, 2, 9), "{names:?}");
 }
 
+/// One log with every kind of file in it, and one that recovery has put in order.
 #[test]
 fn every_changed_byte_of_a_small_log_is_found_or_healed_or_harmless() {
-    let fixture = Fixture::small(1);
-    let flips = flips(&fixture, stride(1));
-    in_parallel(&flips, |flip| check_flip(&fixture, flip));
-    println!("{} changes of {} files", flips.len(), fixture.files.len());
+    let mut tried = 0;
+    for salt in first_salt().. {
+        for (kind, fixture) in [("small", Fixture::small(salt)), ("recovered", Fixture::recovered(salt))] {
+            let flips = flips(&fixture, 1);
+            in_parallel(&format!("{kind}, salt {salt}"), &flips, |flip| check_flip(&fixture, flip));
+            let cuts = cuts(&fixture, 1);
+            in_parallel(&format!("{kind}, salt {salt}"), &cuts, |cut| check_cut(&fixture, cut));
+            tried += flips.len() + cuts.len();
+        }
+        if tried >= cases().unwrap_or(0) {
+            break;
+        }
+    }
+    println!("trust: every byte: {tried} changes, 0 failures, seed {}", first_salt());
+    let peak = attack::peak_mib();
+    println!("peak memory {peak} MiB, {} threads", attack::threads());
+    assert!(peak <= 64 * attack::threads() as u64, "{peak} MiB");
 }
 
 #[test]
 fn changed_bytes_of_a_segment_with_a_dictionary_cost_one_block_at_most() {
     let fixture = Fixture::with_dictionary(1);
-    let flips: Vec<_> = flips(&fixture, stride(97)).into_iter().filter(|(name, ..)| name.ends_with(".seg")).collect();
-    in_parallel(&flips, |flip| check_flip(&fixture, flip));
-    println!("{} changes", flips.len());
+    let flips: Vec<_> = flips(&fixture, 97).into_iter().filter(|(name, ..)| name.ends_with(".seg")).collect();
+    in_parallel("with a dictionary", &flips, |flip| check_flip(&fixture, flip));
 }
 
-#[test]
-fn a_file_that_was_cut_anywhere_loses_only_what_was_cut() {
-    let fixture = Fixture::small(1);
+/// A file that was cut anywhere loses only what was cut.
+fn check_cut(fixture: &Fixture, (name, len): &(String, usize)) {
     let all = fixture.records.len() as u64;
-    let stride = stride(1);
-    let cuts: Vec<_> = fixture
-        .files
-        .iter()
-        .flat_map(|(name, bytes)| (0..bytes.len()).step_by(stride).map(move |len| (name.clone(), len)))
-        .collect();
-    in_parallel(&cuts, |(name, len)| {
-        let bytes = &fixture.file(name)[..*len];
-        let lossless = is_derived(name) || *len >= fixture.data_end(name);
-        let active = *name == fixture.active;
-        for seed in [SEED, SEED + 1] {
-            let context = format!("{name} cut to {len} bytes, disk {seed}");
-            let disk = fixture.disk(seed, name, bytes);
-            let reader = match Reader::open_on(disk.storage()) {
-                Err(Error::Damaged(damage)) if name == "identity" && *len < 128 => {
-                    assert_eq!(damage.path, "sim:/identity", "{context}");
-                    continue;
-                }
-                opened => opened.unwrap_or_else(|error| panic!("{context}: {error}")),
-            };
-            drop(reader);
-            let seen = read_after(&disk, &fixture.records, &context);
-            if lossless {
-                assert!(seen.lost.is_empty() && seen.end_seq == all, "{context}: {:?}", seen.lost);
-            } else if !active {
-                // What follows tells that something is missing; but for the final marker, which a crash leaves out too.
-                assert!(!seen.verified.damage.is_empty() || seen.lost.is_empty(), "{context}");
-                assert_eq!(seen.end_seq, all, "{context}");
-            } else if seed == SEED {
-                // The head of a machine that has not been restarted tells.
-                assert!(seen.end_seq == all, "{context}: {}", seen.end_seq);
+    let bytes = &fixture.file(name)[..*len];
+    let lossless = is_derived(name) || *len >= fixture.data_end(name);
+    let active = *name == fixture.active;
+    for seed in [SEED, SEED + 1] {
+        let context = format!("{name} cut to {len} bytes, disk {seed}");
+        let disk = fixture.disk(seed, name, bytes);
+        let reader = match Reader::open_on(disk.storage()) {
+            Err(Error::Damaged(damage)) if name == "identity" && *len < 128 => {
+                assert_eq!(damage.path, "sim:/identity", "{context}");
+                continue;
             }
+            opened => opened.unwrap_or_else(|error| panic!("{context}: {error}")),
+        };
+        drop(reader);
+        let seen = read_after(&disk, &fixture.records, &context);
+        if lossless {
+            assert!(seen.lost.is_empty() && seen.end_seq == all, "{context}: {:?}", seen.lost);
+        } else if !active {
+            // What follows tells that something is missing; but for the final marker, which a crash leaves out too.
+            assert!(!seen.verified.damage.is_empty() || seen.lost.is_empty(), "{context}");
+            assert_eq!(seen.end_seq, all, "{context}");
+        } else if seed == SEED {
+            // The head of a machine that has not been restarted tells.
+            assert!(seen.end_seq == all, "{context}: {}", seen.end_seq);
         }
-        if name == "identity" && *len < 128 {
-            let opened = options().open_or_create_on(fixture.disk(SEED + 2, name, bytes).storage());
-            assert!(matches!(opened, Err(Error::Damaged(_))), "{name} cut to {len}: {opened:?}");
-            return;
-        }
-        let context = format!("writing after {name} was cut to {len} bytes");
-        let disk = fixture.disk(SEED + 2, name, bytes);
-        if active && !lossless {
-            // Nothing is left that tells how much there was: what is there is returned, and appends go on behind it.
-            let log = options().open_or_create_on(disk.storage()).unwrap_or_else(|e| panic!("{context}: {e}"));
-            let end = log.next_seq();
-            read_everything(&log.reader(), &fixture.records, &context);
-            log.append(&std::collections::BTreeMap::from([("a", 1)])).unwrap_or_else(|e| panic!("{context}: {e}"));
-            assert!(end <= all, "{context}");
-        } else {
-            let lost = write_after(&disk, &fixture.records, &context);
-            assert!(lost.is_empty() || !lossless, "{context}: {lost:?}");
-        }
-    });
-    println!("{} lengths", cuts.len());
+    }
+    if name == "identity" && *len < 128 {
+        let opened = options().open_or_create_on(fixture.disk(SEED + 2, name, bytes).storage());
+        assert!(matches!(opened, Err(Error::Damaged(_))), "{name} cut to {len}: {opened:?}");
+        return;
+    }
+    let context = format!("writing after {name} was cut to {len} bytes");
+    let disk = fixture.disk(SEED + 2, name, bytes);
+    if active && !lossless {
+        // Nothing is left that tells how much there was: what is there is returned, and appends go on behind it.
+        let log = options().open_or_create_on(disk.storage()).unwrap_or_else(|e| panic!("{context}: {e}"));
+        let end = log.next_seq();
+        read_everything(&log.reader(), &fixture.records, &context);
+        log.append(&std::collections::BTreeMap::from([("a", 1)])).unwrap_or_else(|e| panic!("{context}: {e}"));
+        assert!(end <= all, "{context}");
+    } else {
+        let lost = write_after(&disk, &fixture.records, &context);
+        assert!(lost.is_empty() || !lossless, "{context}: {lost:?}");
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! A small log with everything in it that a log can have, and what has to be true of it after it was damaged.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use annals::storage::sim::SimDisk;
+use annals::storage::sim::{Loss, SimDisk};
 use annals::{
-    Background, Batch, Damage, Error, Log, Options, Reader, RecordBuf, RecoveryReport, ScanRange, Timestamp,
-    VerifyReport,
+    Background, Batch, Damage, Durability, Error, Log, Options, Reader, RecordBuf, RecoveryReport, ScanRange,
+    Timestamp, VerifyReport,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -103,6 +103,28 @@ impl Fixture {
         let stale_active = (trimmed(disk.read(&active).unwrap(), 128), log.next_seq());
         append(&log, salt, 2, 60);
         Self::of(&disk, &log, 7, active, stale_active)
+    }
+
+    /// A sealed segment, a raw one that a crash ended, the one in which recovery gave its last records a new place, and
+    /// an active one.
+    pub(crate) fn recovered(salt: u64) -> Self {
+        let disk = SimDisk::new(SEED);
+        let log = options().open_or_create_on(disk.storage()).unwrap();
+        append(&log, salt, 3, 500);
+        log.seal().unwrap();
+        append(&log, salt, 3, 200);
+        drop(log);
+        let log = options().durability(Durability::Written).open_or_create_on(disk.storage()).unwrap();
+        append(&log, salt, 2, 90);
+        append_batch(&log, salt, 3, 60);
+        // As after a kill: what was written is there, and nothing says that it is durable.
+        let disk = disk.crash(Loss::Nothing, 1);
+        drop(log);
+        let log = options().open_or_create_on(disk.storage()).unwrap();
+        assert!(log.recovery().rewritten.is_some(), "{:?}", log.recovery());
+        append(&log, salt, 2, 60);
+        let active = raws(&disk).pop().unwrap();
+        Self::of(&disk, &log, 7, active, (Vec::new(), 0))
     }
 
     /// One sealed segment with a dictionary and many blocks.
@@ -304,12 +326,34 @@ pub(crate) fn read_after(disk: &SimDisk, records: &[RecordBuf], context: &str) -
     Seen { lost, end_seq: reader.end_seq(), verified }
 }
 
+/// How many cases are asked for by `ANNALS_CASES`, if any.
+pub(crate) fn cases() -> Option<usize> {
+    std::env::var("ANNALS_CASES").ok().and_then(|text| text.parse().ok())
+}
+
+/// The first of the logs that are tried: `ANNALS_SEED`.
+pub(crate) fn first_salt() -> u64 {
+    std::env::var("ANNALS_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(42)
+}
+
+/// How many threads [`in_parallel`] uses.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// The most memory that this process has had resident, in MiB; 0 where the system doesn't tell.
+pub(crate) fn peak_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
 /// Runs `work` over `items` on several threads, all of them whatever fails, and then says what failed.
-pub(crate) fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
+pub(crate) fn in_parallel<T: Sync>(what: &str, items: &[T], work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..8 {
+        for _ in 0..threads() {
             scope.spawn(|| {
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(item))) {
@@ -324,7 +368,7 @@ pub(crate) fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
     let failures = failures.into_inner().unwrap();
     assert!(
         failures.is_empty(),
-        "{} of {} failed: {:#?}",
+        "{what}: {} of {} failed: {:#?}",
         failures.len(),
         items.len(),
         &failures[..failures.len().min(40)]
