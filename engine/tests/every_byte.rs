@@ -1,8 +1,8 @@
 //! Every byte of every file of a log, changed; every length it can be cut to; files put in each other's place. Never a
 //! wrong record, never a panic, nothing lost without a word, and all else still readable.
 //!
-//! By default every byte of a small log and every 97th of a larger one. `ANNALS_CASES` goes on with other logs until so
-//! many changes and lengths were tried; `ANNALS_SEED` is the first of them. A failure names the log it was in.
+//! By default every fifth byte of a small log and every 97th of a larger one. With `ANNALS_CASES` every byte, and on with
+//! other logs until so many changes and lengths were tried; `ANNALS_SEED` is the first of them. A failure names its log.
 
 mod attack;
 
@@ -42,7 +42,9 @@ fn is_derived(name: &str) -> bool {
 fn check_flip(fixture: &Fixture, (name, at, value): &Flip) {
     let mut bytes = fixture.file(name).to_vec();
     bytes[*at] ^= value;
-    let unused = *name == fixture.active && *at >= fixture.data_end(name);
+    // docs/format.md, "What is harmless".
+    let unused = *name == fixture.active && *at >= fixture.data_end(name)
+        || name.ends_with(".log") && fixture.superseded_from(name).is_some_and(|from| *at >= from);
     let all = fixture.records.len() as u64;
     // On a machine that has been restarted, and on one that has not, where the head is believed.
     for seed in [SEED, SEED + 1] {
@@ -99,11 +101,12 @@ fn nothing_is_wrong_before_anything_is_changed() {
 #[test]
 fn every_changed_byte_of_a_small_log_is_found_or_healed_or_harmless() {
     let mut tried = 0;
+    let stride = if cases().is_some() { 1 } else { 5 };
     for salt in first_salt().. {
         for (kind, fixture) in [("small", Fixture::small(salt)), ("recovered", Fixture::recovered(salt))] {
-            let flips = flips(&fixture, 1);
+            let flips = flips(&fixture, stride);
             in_parallel(&format!("{kind}, salt {salt}"), &flips, |flip| check_flip(&fixture, flip));
-            let cuts = cuts(&fixture, 1);
+            let cuts = cuts(&fixture, stride);
             in_parallel(&format!("{kind}, salt {salt}"), &cuts, |cut| check_cut(&fixture, cut));
             tried += flips.len() + cuts.len();
         }
@@ -148,7 +151,7 @@ fn check_cut(fixture: &Fixture, (name, len): &(String, usize)) {
             // What follows tells that something is missing; but for the final marker, which a crash leaves out too.
             assert!(!seen.verified.damage.is_empty() || seen.lost.is_empty(), "{context}");
             assert_eq!(seen.end_seq, all, "{context}");
-        } else if seed == SEED {
+        } else if seed == SEED && fixture.same_boot {
             // The head of a machine that has not been restarted tells.
             assert!(seen.end_seq == all, "{context}: {}", seen.end_seq);
         }

@@ -6,7 +6,7 @@
 mod attack;
 
 use annals::storage::sim::SimDisk;
-use annals::{Background, Error, Options, Timestamp};
+use annals::{Background, Error, Options};
 use attack::{cases, first_salt, in_parallel, is_reported, names, record, trimmed};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};

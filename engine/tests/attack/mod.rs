@@ -3,8 +3,8 @@
 
 use annals::storage::sim::{Loss, SimDisk};
 use annals::{
-    Background, Batch, Damage, Durability, Error, Log, Options, Reader, RecordBuf, RecoveryReport, ScanRange,
-    Timestamp, VerifyReport,
+    Background, Batch, Damage, Durability, Error, Log, Options, ReadBuffer, Reader, RecordBuf, RecoveryReport,
+    ScanRange, Timestamp, VerifyReport,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,6 +51,8 @@ pub(crate) struct Fixture {
     /// The records that stand or fall together: those of one frame or block.
     pub(crate) groups_max: usize,
     pub(crate) active: String,
+    /// Whether the disk with the seed [`SEED`] is that of the machine that wrote the head.
+    pub(crate) same_boot: bool,
     /// Stale bytes of the active segment, from when it held fewer records, and how many there were in the log then.
     pub(crate) stale_active: (Vec<u8>, u64),
 }
@@ -124,7 +126,7 @@ impl Fixture {
         assert!(log.recovery().rewritten.is_some(), "{:?}", log.recovery());
         append(&log, salt, 2, 60);
         let active = raws(&disk).pop().unwrap();
-        Self::of(&disk, &log, 7, active, (Vec::new(), 0))
+        Self { same_boot: false, ..Self::of(&disk, &log, 7, active, (Vec::new(), 0)) }
     }
 
     /// One sealed segment with a dictionary and many blocks.
@@ -156,7 +158,7 @@ impl Fixture {
         });
         let files = files.collect();
         let records = log.reader().scan(ScanRange::all()).unwrap().map(|record| record.unwrap()).collect();
-        Self { files, records, groups_max, active, stale_active }
+        Self { files, records, groups_max, active, same_boot: true, stale_active }
     }
 
     pub(crate) fn file(&self, name: &str) -> &[u8] {
@@ -170,6 +172,26 @@ impl Fixture {
     /// Where the bytes of a file end that are not just unused space. The gap after a frame is part of it.
     pub(crate) fn data_end(&self, name: &str) -> usize {
         self.file(name).iter().rposition(|&byte| byte != 0).map_or(0, |last| (last + 1).next_multiple_of(8))
+    }
+
+    /// Where in a raw segment that isn't the last the frames begin that have another place, in the segment after it.
+    pub(crate) fn superseded_from(&self, name: &str) -> Option<usize> {
+        let bytes = self.file(name);
+        let next = self.names(".log").into_iter().find(|other| other.as_str() > name)?;
+        let next_base: u64 = next[..20].parse().unwrap();
+        let mut at = 8_192;
+        while bytes.get(at..at + 4) == Some(b"aFrm") {
+            let field = |from: usize, len: usize| {
+                let mut number = [0; 8];
+                number[..len].copy_from_slice(&bytes[at + from..at + from + len]);
+                u64::from_le_bytes(number)
+            };
+            if field(16, 8) >= next_base {
+                return Some(at);
+            }
+            at += (72 + field(8, 4) as usize).next_multiple_of(8);
+        }
+        None
     }
 
     /// A disk with these files, but `bytes` in place of those of `name`.
@@ -205,11 +227,12 @@ pub(crate) fn read_everything(reader: &Reader, records: &[RecordBuf], context: &
     };
     let end_seq = reader.end_seq();
     let mut lost = BTreeSet::new();
+    let mut buffer = ReadBuffer::new();
     for seq in 0..end_seq {
-        match reader.get(seq) {
+        match reader.get_into(seq, &mut buffer) {
             Ok(Some(record)) => {
                 assert_eq!(record.seq(), seq, "{context}");
-                check(&record);
+                check(&record.to_owned());
             }
             Err(Error::Damaged(damage)) => {
                 assert!(names(&damage, seq), "{context}: get({seq}) names other records: {damage}");
