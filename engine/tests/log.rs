@@ -270,3 +270,28 @@ fn a_log_that_is_opened_often_goes_on_and_its_segments_are_joined() {
     let small = segments.iter().filter(|segment| segment.end_seq - segment.first_seq < 50).count();
     assert!(segments.iter().all(|segment| segment.sealed) && small <= 2, "{segments:#?}");
 }
+
+#[test]
+fn verifying_looks_at_every_record_though_segments_are_sealed_meanwhile() {
+    for attached in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::new().background(Background::Manual).segment_bytes(64 << 10);
+        let log = options.create(dir.path()).unwrap();
+        for n in 0..40u64 {
+            log.append(&std::collections::BTreeMap::from([("text", n.to_string().repeat(4_000))])).unwrap();
+        }
+        let reader = if attached { Reader::open(dir.path()).unwrap() } else { log.reader() };
+        let mut segments = 0;
+        // Reported between one segment and the next.
+        let verified = reader.verify(&mut |_| {
+            segments += 1;
+            if segments == 2 {
+                log.seal().unwrap();
+            }
+        });
+        let verified = verified.unwrap();
+        assert!(segments > 2);
+        assert_eq!((verified.records, verified.end_seq), (40, 40), "{verified:?}");
+        assert!(verified.is_sound() && verified.root.is_some(), "{verified:?}");
+    }
+}
