@@ -295,3 +295,35 @@ fn verifying_looks_at_every_record_though_segments_are_sealed_meanwhile() {
         assert!(verified.is_sound() && verified.root.is_some(), "{verified:?}");
     }
 }
+
+#[test]
+fn a_head_from_before_the_newest_segment_hides_no_record() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = Options::new().background(Background::Manual).segment_bytes(64 << 10).create(dir.path()).unwrap();
+    let segments = || {
+        let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().ends_with(".log")).count()
+    };
+    let mut heads = Vec::new();
+    while segments() < 2 {
+        log.append(&event(log.next_seq())).unwrap();
+        heads.push(std::fs::read(dir.path().join("head")).unwrap());
+    }
+    // As if the writer had been killed before it told of the segment that it had begun.
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    for head in heads.iter().rev().take(5) {
+        std::fs::write(copy.path().join("head"), head).unwrap();
+        let reader = Reader::open(copy.path()).unwrap();
+        assert!(reader.end_seq() >= log.next_seq() - 1);
+        check_all(&reader);
+    }
+}
+
+fn check_all(reader: &Reader) {
+    for seq in 0..reader.end_seq() {
+        assert_eq!(reader.get(seq).unwrap().unwrap().decode::<Event>().unwrap(), event(seq), "record {seq}");
+    }
+}

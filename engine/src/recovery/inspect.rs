@@ -60,8 +60,9 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     let mut opened = Vec::with_capacity(raws.len());
     for (index, name) in raws.iter().enumerate() {
         let is_last = index + 1 == raws.len();
+        // What precedes a segment counts whole, even if the head is older than that segment.
         let until_seq = match raws.get(index + 1) {
-            Some(next) if until_seq != u64::MAX => until_seq.min(next.base_seq),
+            Some(next) if until_seq != u64::MAX => next.base_seq,
             _ => until_seq,
         };
         if let Some(raw) = known.raws().find(|raw| raw.name == *name) {
