@@ -329,3 +329,44 @@ fn a_clock_that_goes_back_changes_neither_order_nor_what_is_found() {
     }
     assert!(log.reader().verify(&mut |_| ()).unwrap().is_sound());
 }
+
+#[test]
+fn sealing_that_fails_at_any_call_and_is_tried_again_leaves_one_segment() {
+    for fault in [Fault::Io, Fault::Full] {
+        for call in 0.. {
+            let disk = SimDisk::new(1);
+            let log = Options::new().background(Background::Manual).segment_bytes(64 << 10);
+            let log = log.open_or_create_on(disk.storage()).unwrap();
+            for n in 0..30 {
+                log.append(&body(&format!("{n}").repeat(2_000))).unwrap();
+            }
+            log.maintain().unwrap();
+            log.append(&body("last")).unwrap();
+            let begun = disk.calls();
+            disk.fail_at(begun + call, fault, false);
+            let failed = log.seal().is_err();
+            let all = disk.calls() - begun <= call;
+            // Unless it was the segment's end that failed, and not its sealing.
+            let sealed = log.append(&body("more")).is_ok() && log.seal().is_ok();
+            if sealed {
+                let names = disk.files().into_iter().map(|(name, _)| name);
+                let left: Vec<_> = names.filter(|name| name.ends_with(".tmp")).collect();
+                assert_eq!(left, [""; 0], "{fault:?} at {call}");
+            }
+            drop(log);
+            for context in ["reopened", "again"] {
+                let log = Options::new().background(Background::Manual).open_or_create_on(disk.storage()).unwrap();
+                let verified = log.reader().verify(&mut |_| ()).unwrap();
+                assert!(verified.is_sound(), "{fault:?} at {call}, {context}: {:?}", verified.damage);
+                assert!(verified.records >= 31, "{fault:?} at {call}, {context}: {}", verified.records);
+            }
+            let names: Vec<_> = disk.files().into_iter().map(|(name, _)| name).collect();
+            let bases: Vec<_> = names.iter().filter(|name| name.ends_with(".seg")).map(|name| &name[..20]).collect();
+            assert!(bases.windows(2).all(|two| two[0] != two[1]), "{fault:?} at {call}: {names:?}");
+            if all {
+                assert!(!failed && call > 8, "{call} calls");
+                break;
+            }
+        }
+    }
+}

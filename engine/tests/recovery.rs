@@ -102,3 +102,27 @@ fn recovery_rewrites_no_more_than_was_written_since_the_file_last_grew() {
     // Files grow by 8 MiB, and are synced for that.
     assert!((rewritten.end_seq - rewritten.first_seq) * (64 << 10) <= 8 << 20, "{rewritten:?}");
 }
+
+#[test]
+fn a_last_write_that_stopped_at_any_sector_is_unfinished_and_not_damage() {
+    for size in (0..700).step_by(3) {
+        let disk = SimDisk::new(1);
+        let log = options().open_or_create_on(disk.storage()).unwrap();
+        append(&log, 2);
+        let name = name_with(&disk, ".log");
+        let end_of_data = |bytes: &[u8]| bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
+        let before = end_of_data(&disk.read(&name).unwrap());
+        log.append(&BTreeMap::from([("text", "x".repeat(size))])).unwrap();
+        let bytes = disk.read(&name).unwrap();
+        for sector in (before.next_multiple_of(512)..end_of_data(&bytes)).step_by(512) {
+            let torn = disk.crash(Loss::Nothing, 1);
+            let mut bytes = bytes.clone();
+            bytes[sector..].fill(0);
+            torn.replace(&name, &bytes);
+            let log = options().open_or_create_on(torn.storage()).unwrap();
+            let report = log.recovery();
+            assert!(report.is_complete(), "{size} bytes, cut at {sector}: {report:?}");
+            assert_eq!(log.next_seq(), 2, "{size} bytes, cut at {sector}");
+        }
+    }
+}

@@ -127,8 +127,8 @@ impl Core {
         let name = SegmentName { base_seq, ordinal: self.committer.next_ordinal(), kind: SegmentKind::Sealed };
         let unfinished = temporary(&name.to_string());
         let written = self.write_sealed(name, &unfinished, run, start, &mut sealer.dictionary);
-        let Some((frontier, sealed_bytes)) = written.inspect_err(|_| drop(self.storage.remove(&unfinished)))? else {
-            let _ = self.storage.remove(&unfinished);
+        let Some((frontier, sealed_bytes)) = written.inspect_err(|_| self.discard(name))? else {
+            self.discard(name);
             return Ok(None);
         };
         let raw_bytes = run.iter().map(|(raw, _)| raw.frames_bytes()).sum();
@@ -228,6 +228,15 @@ impl Core {
         self.storage.rename(unfinished, &name.to_string()).map_err(Error::io("rename", path))?;
         self.storage.sync_dir("").map_err(Error::io("sync", self.storage.describe("")))?;
         Ok(Some((summary.end, summary.file_bytes + index)))
+    }
+
+    /// Removes what there is of a sealed segment that did not come to be, under all of its names: the raw segments still
+    /// hold the records, and the next attempt has another ordinal.
+    fn discard(&self, name: SegmentName) {
+        for name in [name.to_string(), name.index().to_string()] {
+            let _ = self.storage.remove(&temporary(&name));
+            let _ = self.storage.remove(&name);
+        }
     }
 
     /// Writes the index of a sealed segment. It needs no sync: one that a crash damages is made again.

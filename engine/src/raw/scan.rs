@@ -214,7 +214,9 @@ impl<'a> Scanner<'a> {
             None => self.window.end_of_data(start)?,
         };
         let end_seq = found.map(|(_, seq)| seq);
-        let unfinished = end == self.window.file_len() || self.window.has_zero_sector(start, end)?;
+        // A header is what is missing at the least.
+        let reach = end.max(start + FRAME_HEADER_BYTES as u64);
+        let unfinished = end == self.window.file_len() || self.window.has_zero_sector(start, reach)?;
         scan.bad.push(BadRange { start, end, first_seq, end_seq, why, unfinished });
         match found {
             Some((at, seq)) => {

@@ -54,15 +54,17 @@ impl<'a> Window<'a> {
         Ok(true)
     }
 
-    /// Whether some disk sector, or the part of one, inside `from..to` holds only zeros: what is left where a write
-    /// did not arrive.
+    /// Whether some disk sector that `from..to` reaches into holds only zeros, before `from` apart, or the part of it
+    /// inside `from..to` does: what is left where a write did not arrive.
     pub(crate) fn has_zero_sector(&mut self, from: u64, to: u64) -> io::Result<bool> {
-        /// A part of a sector that is shorter says nothing.
+        /// A part of a sector that is shorter says nothing, if bytes follow it.
         const PART_BYTES_MIN: u64 = 32;
         let mut at = from;
         while at < to {
-            let end = (at + 1).next_multiple_of(SECTOR_BYTES).min(to);
-            if end - at >= PART_BYTES_MIN && is_zero(self.bytes(at, (end - at) as usize)?) {
+            let sector_end = (at + 1).next_multiple_of(SECTOR_BYTES);
+            let end = sector_end.min(to);
+            let counts = end - at >= PART_BYTES_MIN && is_zero(self.bytes(at, (end - at) as usize)?);
+            if counts || is_zero(self.bytes(at, (sector_end - at) as usize)?) {
                 return Ok(true);
             }
             at = end;

@@ -4,7 +4,9 @@ use crate::commit::{HEAD_BYTES, Head};
 use crate::error::{Error, Result};
 use crate::log::identity;
 use crate::names::HEAD;
-use crate::recovery::{inspect, read_on};
+use crate::raw::Scanner;
+use crate::raw::frame::{FrameHeader, FrameKind};
+use crate::recovery::{Inspected, inspect, read_on};
 use crate::storage::{File, read_exact_at};
 use crate::view::{Chain, Segment, View};
 use crate::{LogId, Storage};
@@ -68,9 +70,13 @@ impl Attachment {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let head = self.read_head(storage, state);
-            let until_seq = head.map_or(u64::MAX, |head| head.visible_seq());
-            let found = match inspect(storage, log_id, until_seq, &view.chain()) {
+            let seen = self.read_head(storage, state);
+            let until_seq = seen.map_or(u64::MAX, |head| head.visible_seq());
+            let looked = inspect(storage, log_id, until_seq, &view.chain()).and_then(|found| match seen {
+                Some(head) => self.look_ahead(state, storage, log_id, head, found),
+                None => Ok((found, None)),
+            });
+            let (found, head) = match looked {
                 // A file was sealed or retired between the listing and its opening.
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound && attempt < RETRIES => {
                     continue;
@@ -86,9 +92,41 @@ impl Attachment {
             let visible = head.map_or(found.next_seq, |head| head.visible_seq().max(found.report.watermark));
             view.change(|chain| *chain = found.chain);
             view.advance(visible, found.report.watermark);
-            state.seen = head;
+            state.seen = seen;
             return Ok(());
         }
+    }
+
+    /// Goes on behind what the head tells, as far as the frames there prove that they are durable. A head that they prove
+    /// to be too old is none: the file system has lost it, and with it the writer.
+    fn look_ahead(
+        &self,
+        state: &mut State,
+        storage: &Arc<dyn Storage>,
+        log_id: LogId,
+        head: Head,
+        found: Inspected,
+    ) -> Result<(Inspected, Option<Head>)> {
+        let Some(Segment::Raw(last)) = found.chain.segments.last() else { return Ok((found, Some(head))) };
+        // In a scan of its own: behind what the head tells, a write may be under way.
+        let mut scan = last.scan().clone();
+        let (mut proven, mut told) = (0, 0);
+        let mut each = |_: u64, header: &FrameHeader| {
+            proven = proven.max(header.watermark);
+            // The head is written before any frame that tells what it does, but for the final marker of a segment.
+            told = told.max(if header.kind == FrameKind::Close { 0 } else { header.watermark });
+        };
+        let ahead = last.file.len();
+        let ahead = ahead
+            .and_then(|len| Scanner::new(&*last.file, len, last.salt).run_observed(&mut scan, u64::MAX, &mut each));
+        ahead.map_err(Error::io("read", last.path.clone()))?;
+        let newer = self.read_head(storage, state);
+        let lost = newer.is_some_and(|newer| newer.durable_seq < told);
+        let until_seq = if lost { u64::MAX } else { proven };
+        if until_seq <= head.visible_seq() {
+            return Ok((found, Some(head)));
+        }
+        Ok((inspect(storage, log_id, until_seq, &found.chain)?, (!lost).then_some(head)))
     }
 
     /// What the writer has told last, if that was since the machine started.

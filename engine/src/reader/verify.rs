@@ -12,6 +12,7 @@ use crate::sealed::{SealedFile, SealedSlot};
 use crate::storage::read_exact_at;
 use crate::view::{Chain, Segment};
 use annals_index::{FileHeader, FileKind, HEADER_BYTES};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What verifying a log found.
@@ -70,7 +71,7 @@ impl Reader {
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<VerifyReport> {
         self.refresh()?;
         let source = self.source();
-        let (end_seq, chain) = (self.end_seq(), source.view.chain());
+        let (mut chain, end_seq) = self.snapshot();
         let (_, damage) = identity::read(&*source.storage)?;
         let mut verification = Verification {
             reader: self,
@@ -89,26 +90,90 @@ impl Reader {
             tree: Some(Frontier::new()),
             expected_seq: 0,
         };
-        for (index, segment) in chain.segments.iter().enumerate() {
-            let end = chain.end_of(index).min(end_seq);
+        // Where to go on from if raw segments are sealed while they are read: before each since the last sealed one.
+        let mut marks: Vec<Mark> = Vec::new();
+        let (mut index, mut retries) = (0, 0);
+        while let Some(segment) = chain.segments.get(index) {
+            marks.push(verification.mark(segment.base_seq()));
+            let end = chain.end_of(index).min(verification.report.end_seq);
             if segment.base_seq() > verification.expected_seq {
                 verification.gap(segment.base_seq(), &source.describe(segment.name()));
             }
-            match segment {
+            let gone = match segment {
                 Segment::Sealed(slot) => verification.sealed(slot, end)?,
                 Segment::Raw(raw) => verification.raw(raw, end)?,
+            };
+            if let Some(gone) = gone {
+                retries += 1;
+                if retries > super::RETRIES {
+                    return Err(gone);
+                }
+                source.relist()?;
+                (chain, verification.report.end_seq) = self.snapshot();
+                let begins = |mark: &Mark| chain.segments.iter().position(|s| s.base_seq() == mark.base_seq);
+                if let Some((at, found)) = marks.iter().enumerate().rev().find_map(|(at, m)| Some((at, begins(m)?))) {
+                    verification.go_back(marks.swap_remove(at));
+                    marks.truncate(at);
+                    index = found;
+                    continue;
+                }
+                return Err(gone);
+            }
+            if let Segment::Sealed(_) = segment {
+                marks.clear();
+                retries = 0;
             }
             verification.expected_seq = end;
             progress(verification.report.bytes);
+            index += 1;
         }
         verification.left_out(&chain)?;
         let Verification { mut report, tree, .. } = verification;
-        report.root = tree.filter(|tree| tree.size() == end_seq).map(|tree| hex(&tree.root()));
+        report.root = tree.filter(|tree| tree.size() == report.end_seq).map(|tree| hex(&tree.root()));
         Ok(report)
+    }
+
+    /// The segments, and the end of what is visible in them, at one moment.
+    fn snapshot(&self) -> (Arc<Chain>, u64) {
+        let view = &self.source().view;
+        loop {
+            let (chain, end_seq) = (view.chain(), self.end_seq());
+            if Arc::ptr_eq(&chain, &view.chain()) {
+                return (chain, end_seq);
+            }
+        }
+    }
+}
+
+/// How far a verification had come before a segment.
+struct Mark {
+    base_seq: u64,
+    expected_seq: u64,
+    report: VerifyReport,
+    tree: Option<Frontier>,
+}
+
+/// What the system says of a file that is no longer there, if a segment was sealed or retired since the list was made.
+type Gone = Option<Error>;
+
+fn gone(error: Error) -> Result<Gone> {
+    match &error {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Ok(Some(error)),
+        _ => Err(error),
     }
 }
 
 impl Verification<'_> {
+    fn mark(&self, base_seq: u64) -> Mark {
+        Mark { base_seq, expected_seq: self.expected_seq, report: self.report.clone(), tree: self.tree.clone() }
+    }
+
+    /// Goes back to `mark`, but for how far to go.
+    fn go_back(&mut self, mark: Mark) {
+        self.report = VerifyReport { end_seq: self.report.end_seq, ..mark.report };
+        (self.expected_seq, self.tree) = (mark.expected_seq, mark.tree);
+    }
+
     fn gap(&mut self, base_seq: u64, path: &str) {
         self.tree = None;
         self.report.damage.push(Damage {
@@ -157,7 +222,7 @@ impl Verification<'_> {
         Ok(())
     }
 
-    fn sealed(&mut self, slot: &SealedSlot, end: u64) -> Result<()> {
+    fn sealed(&mut self, slot: &SealedSlot, end: u64) -> Result<Gone> {
         let source = self.reader.source();
         self.report.sealed_segments += 1;
         let file = match SealedFile::open(&source.storage, slot.name, source.log_id) {
@@ -166,11 +231,9 @@ impl Verification<'_> {
                 let (first_seq, end_seq) = (Some(slot.name.base_seq), Some(end));
                 self.report.damage.push(Damage { first_seq, end_seq, ..damage });
                 self.tree = None;
-                return Ok(());
+                return Ok(None);
             }
-            // Retired since the list was made.
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
+            Err(error) => return gone(error),
         };
         let start = self.tree.take();
         let verified = file.verify(start.as_ref(), &mut |damage| self.report.damage.push(damage))?;
@@ -190,10 +253,10 @@ impl Verification<'_> {
         if file.index().is_none() {
             self.report.indexes.push(source.describe(slot.name.index()));
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn raw(&mut self, known: &RawSegment, end: u64) -> Result<()> {
+    fn raw(&mut self, known: &RawSegment, end: u64) -> Result<Gone> {
         let source = self.reader.source();
         self.report.raw_segments += 1;
         let raw = match open_raw(&source.storage, source.log_id, known.name, u64::MAX) {
@@ -202,10 +265,9 @@ impl Verification<'_> {
                 let (path, first_seq) = (known.path.clone(), Some(known.name.base_seq));
                 self.report.damage.push(Damage { path, offset: 0, detail, first_seq, end_seq: Some(end) });
                 self.tree = None;
-                return Ok(());
+                return Ok(None);
             }
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
+            Err(error) => return gone(error),
         };
         self.preamble(&raw)?;
         let mut damaged = damage_below(&raw, end);
@@ -228,7 +290,7 @@ impl Verification<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// What doesn't check behind the last record that counts. An unfinished write may have left it, or one that is still

@@ -51,6 +51,7 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     let next_ordinal = named.max().map_or(1, |ordinal| ordinal.saturating_add(1));
     let mut sealed: Vec<_> = segments.iter().copied().filter(|name| name.kind == SegmentKind::Sealed).collect();
     let mut raws: Vec<_> = segments.iter().copied().filter(|name| name.kind == SegmentKind::Raw).collect();
+    drop_repeated(storage, log_id, &mut sealed, &mut segments, &mut leftovers)?;
     leftovers.extend(orphaned_indexes(&segments));
     let mut report = RecoveryReport::default();
 
@@ -60,8 +61,9 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     let mut opened = Vec::with_capacity(raws.len());
     for (index, name) in raws.iter().enumerate() {
         let is_last = index + 1 == raws.len();
+        // What precedes a segment counts whole, even if the head is older than that segment.
         let until_seq = match raws.get(index + 1) {
-            Some(next) if until_seq != u64::MAX => until_seq.min(next.base_seq),
+            Some(next) if until_seq != u64::MAX => next.base_seq,
             _ => until_seq,
         };
         if let Some(raw) = known.raws().find(|raw| raw.name == *name) {
@@ -118,6 +120,32 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     chain.segments.extend(opened.into_iter().map(Segment::Raw));
     chain.segments.sort_by_key(Segment::name);
     Ok(Inspected { chain, report, next_seq: end_seq, next_ordinal, leftovers, unreadable, unclean })
+}
+
+/// Takes sealed segments out of `sealed` that were sealed again, since an error left it open whether they had got their
+/// name for good: of two with the same base seq, the one with the higher ordinal holds the records. The other is left
+/// over if that one can be opened, and otherwise left alone.
+fn drop_repeated(
+    storage: &Arc<dyn Storage>,
+    log_id: LogId,
+    sealed: &mut Vec<SegmentName>,
+    segments: &mut Vec<SegmentName>,
+    leftovers: &mut Vec<String>,
+) -> Result<()> {
+    let pairs = sealed.windows(2).filter(|two| two[0].base_seq == two[1].base_seq);
+    let repeated: Vec<_> = pairs.map(|two| (two[0], two[1])).collect();
+    for (former, later) in repeated {
+        sealed.retain(|name| *name != former);
+        match SealedFile::open(storage, later, log_id) {
+            Ok(_) => {
+                segments.retain(|name| *name != former);
+                leftovers.push(former.to_string());
+            }
+            Err(Error::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Indexes without their segment.
