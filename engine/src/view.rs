@@ -7,10 +7,10 @@ use crate::Incarnation;
 use crate::names::SegmentName;
 use crate::raw::RawSegment;
 use crate::sealed::SealedSlot;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Instant, Mutex, RwLock, wait_timeout};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::sync::{Arc, PoisonError};
 
 /// How many sealed segments are held open at once. Each takes a file handle and about 150 KiB, most of it for its
 /// dictionary, so that both stay bounded however long the log grows.
@@ -182,7 +182,7 @@ impl View {
             watch = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 None => self.changed.wait(watch).unwrap_or_else(PoisonError::into_inner),
                 Some(left) if left.is_zero() => return done(),
-                Some(left) => self.changed.wait_timeout(watch, left).unwrap_or_else(PoisonError::into_inner).0,
+                Some(left) => wait_timeout(&self.watch, &self.changed, watch, left),
             };
         }
         true

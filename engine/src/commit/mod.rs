@@ -22,11 +22,12 @@ use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::options::{Durability, Options};
 use crate::raw::frame::{SEQ_LIMIT, frame_bytes};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard, wait_timeout};
 use crate::view::View;
 use crate::{Incarnation, LogId, Storage};
 use state::{Need, State};
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use writer::Writer;
 
@@ -187,12 +188,13 @@ impl Committer {
         while !state.stirred && state.check_open().is_ok() {
             state = self.background.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let deadline = std::time::Instant::now() + pause;
+        let deadline = Instant::now() + pause;
         while state.check_open().is_ok() {
-            let Some(left) = deadline.checked_duration_since(std::time::Instant::now()).filter(|d| !d.is_zero()) else {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 break;
-            };
-            state = self.background.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            state = wait_timeout(&self.state, &self.background, state, left);
         }
         state.stirred = false;
         state.check_open().is_ok()

@@ -8,11 +8,12 @@ use crate::raw::header::DATA_START;
 use crate::raw::scan::{BadRange, MISSING, Scan};
 use crate::record::{RecordKind, StoredRecord};
 use crate::storage::{File, read_exact_at};
+use crate::sync::{RwLock, RwLockReadGuard};
 use crate::{FileId, Incarnation, Timestamp};
 use annals_index::FileHeader;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError};
 
 /// An open raw segment. What is known of its records only ever grows.
 #[derive(Debug)]

@@ -6,10 +6,11 @@ use crate::log::identity;
 use crate::names::HEAD;
 use crate::recovery::{inspect, read_on};
 use crate::storage::{File, read_exact_at};
+use crate::sync::Mutex;
 use crate::view::{Chain, Segment, View};
 use crate::{LogId, Storage};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 /// How often a look at the directory is repeated when files move meanwhile.
 const RETRIES: usize = 8;

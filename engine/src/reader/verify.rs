@@ -10,6 +10,7 @@ use crate::reader::Reader;
 use crate::recovery::{damage_below, open_raw};
 use crate::sealed::{SealedFile, SealedSlot};
 use crate::storage::read_exact_at;
+use crate::sync::thread;
 use crate::view::{Chain, Segment};
 use annals_index::{FileHeader, FileKind, HEADER_BYTES};
 use std::time::Duration;
@@ -246,7 +247,7 @@ impl Verification<'_> {
             if bad.is_empty() {
                 break;
             }
-            std::thread::sleep(WRITE_CHECK_PAUSE);
+            thread::sleep(WRITE_CHECK_PAUSE);
             match open_raw(&source.storage, source.log_id, raw.name, u64::MAX) {
                 Ok(Ok(again)) => {
                     let still = behind(&again);
