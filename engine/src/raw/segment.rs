@@ -42,6 +42,13 @@ impl RawSegment {
         Incarnation(std::array::from_fn(|i| self.header.specific[i]))
     }
 
+    /// Where what is known ends: the offset and the seq.
+    pub(crate) fn end(&self) -> (u64, u64) {
+        // One guard: a second one of the same thread would wait for a writer that waits for the first.
+        let scan = self.scan();
+        (scan.end_offset, scan.end_seq())
+    }
+
     /// Bytes of the frames that are known.
     pub(crate) fn frames_bytes(&self) -> u64 {
         self.scan().end_offset.saturating_sub(DATA_START)
