@@ -188,11 +188,12 @@ impl View {
         true
     }
 
-    /// Waits while more than `max` complete segments of the writer `incarnation` wait to be sealed and sealing goes on.
-    /// Those that earlier writers left may wait for company, and nobody waits for them.
-    pub(crate) fn wait_until_sealed(&self, max: usize, incarnation: Incarnation) {
+    /// Whether no more than `max` complete segments of the writer `incarnation` wait to be sealed, or sealing doesn't go
+    /// on. Those that earlier writers left may wait for company, and nobody waits for them.
+    pub(crate) fn is_sealed_enough(&self, max: usize, incarnation: Incarnation) -> bool {
         // The last one is, or was until a moment ago, the active one.
-        let waiting = || self.chain().raws().filter(|raw| raw.writer() == incarnation).count() <= max + 1;
-        self.wait(None, || self.sealing_stuck.load(Ordering::Acquire) || self.is_closed() || waiting());
+        self.sealing_stuck.load(Ordering::Acquire)
+            || self.is_closed()
+            || self.chain().raws().filter(|raw| raw.writer() == incarnation).count() <= max + 1
     }
 }

@@ -20,7 +20,7 @@ pub(crate) use writer::install;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::options::{Durability, Options};
+use crate::options::{Background, Durability, Options};
 use crate::raw::frame::{SEQ_LIMIT, frame_bytes};
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard, wait_timeout};
 use crate::view::View;
@@ -100,10 +100,12 @@ impl Committer {
             if state.queued_bytes > 0 && state.queued_bytes + frame as usize > self.options.queue_bytes {
                 state = self.lead_or_wait(state, None)?;
             } else if let Some(need) = state.need(frame, now) {
-                if matches!(need, Need::Segment { .. }) {
-                    state = self.wait_for_sealing(state)?;
+                if matches!(need, Need::Segment { .. }) && !self.may_begin_segment() {
+                    // Others go on meanwhile: what is needed afterwards is another question.
+                    state = self.wait_for_sealing(state);
+                } else {
+                    state = self.lead_or_wait(state, Some(need))?;
                 }
-                state = self.lead_or_wait(state, Some(need))?;
             } else {
                 break;
             }
@@ -239,14 +241,17 @@ impl Committer {
     }
 
     /// Holds back the beginning of another segment while too many wait to be sealed.
-    fn wait_for_sealing<'a>(&'a self, state: Guard<'a>) -> Result<Guard<'a>> {
-        if self.options.background == crate::Background::Manual {
-            return Ok(state);
-        }
+    fn wait_for_sealing<'a>(&'a self, state: Guard<'a>) -> Guard<'a> {
         drop(state);
-        self.view.wait_until_sealed(self.options.unsealed_segments_max, self.incarnation);
-        Ok(self.lock())
+        self.view.wait(None, || self.may_begin_segment());
+        self.lock()
     }
+    /// Whether few enough segments wait to be sealed, or nobody seals them.
+    fn may_begin_segment(&self) -> bool {
+        self.options.background == Background::Manual
+            || self.view.is_sealed_enough(self.options.unsealed_segments_max, self.incarnation)
+    }
+
 
     /// Does what waits to be done, and `need`, or waits until the thread that is doing such things comes back.
     fn lead_or_wait<'a>(&'a self, mut state: Guard<'a>, need: Option<Need>) -> Result<Guard<'a>> {
