@@ -59,6 +59,15 @@ pub(crate) struct Committer {
     writer: Mutex<Writer>,
 }
 
+/// Held while a thread leads; dropped only if it panics.
+struct Leading<'a>(&'a Committer);
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 type Guard<'a> = MutexGuard<'a, State>;
 
 impl Committer {
@@ -240,18 +249,18 @@ impl Committer {
         Ok(state)
     }
 
-    /// Holds back the beginning of another segment while too many wait to be sealed.
-    fn wait_for_sealing<'a>(&'a self, state: Guard<'a>) -> Guard<'a> {
-        drop(state);
-        self.view.wait(None, || self.may_begin_segment());
-        self.lock()
-    }
     /// Whether few enough segments wait to be sealed, or nobody seals them.
     fn may_begin_segment(&self) -> bool {
         self.options.background == Background::Manual
             || self.view.is_sealed_enough(self.options.unsealed_segments_max, self.incarnation)
     }
 
+    /// Holds back the beginning of another segment while too many wait to be sealed.
+    fn wait_for_sealing<'a>(&'a self, state: Guard<'a>) -> Guard<'a> {
+        drop(state);
+        self.view.wait(None, || self.may_begin_segment());
+        self.lock()
+    }
 
     /// Does what waits to be done, and `need`, or waits until the thread that is doing such things comes back.
     fn lead_or_wait<'a>(&'a self, mut state: Guard<'a>, need: Option<Need>) -> Result<Guard<'a>> {
@@ -268,6 +277,7 @@ impl Committer {
         let sync = state.sync_wanted > state.durable_seq;
         drop(state);
 
+        let leading = Leading(self);
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let done = writer.run(jobs, sync);
         // What is prepared here is prepared for the caller, whose append alone fails if there is no space.
@@ -276,6 +286,7 @@ impl Committer {
             _ => None,
         };
         drop(writer);
+        std::mem::forget(leading);
 
         let mut state = self.lock();
         state.leading = false;
@@ -303,6 +314,18 @@ impl Committer {
         usable?;
         outcome?;
         Ok(state)
+    }
+
+    /// Ends the lead of a thread that panics, as a failure of what it was about to do: nobody would take its place.
+    fn abandon(&self) {
+        let mut state = self.lock();
+        state.leading = false;
+        let panicked = std::io::Error::other("the thread that wrote panicked");
+        state.fail(Error::io("write", self.storage.describe(""))(panicked));
+        drop(state);
+        self.background.notify_all();
+        self.changed.notify_all();
+        self.view.notify();
     }
 
     fn wake_background(&self, state: &mut State) {
