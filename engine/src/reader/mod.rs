@@ -150,6 +150,14 @@ impl Source {
         }
     }
 
+    /// Looks at the directory anew, if that is where the view comes from.
+    pub(crate) fn relist(&self) -> Result<()> {
+        match &self.attachment {
+            Some(attachment) => attachment.relist(&self.storage, self.log_id, &self.view),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the writer is known to have closed the log.
     pub(crate) fn is_closed(&self) -> bool {
         self.view.is_closed()
@@ -174,11 +182,7 @@ impl Source {
     pub(crate) fn with_retries<T>(&self, mut read: impl FnMut() -> Result<T>) -> Result<T> {
         for _ in 0..RETRIES {
             match read() {
-                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                    if let Some(attachment) = &self.attachment {
-                        attachment.relist(&self.storage, self.log_id, &self.view)?;
-                    }
-                }
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => self.relist()?,
                 outcome => return outcome,
             }
         }

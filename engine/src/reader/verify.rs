@@ -53,6 +53,7 @@ impl VerifyReport {
 const WRITE_CHECKS: usize = 3;
 const WRITE_CHECK_PAUSE: Duration = Duration::from_millis(20);
 
+#[derive(Clone)]
 struct Verification<'a> {
     reader: &'a Reader,
     report: VerifyReport,
@@ -71,7 +72,7 @@ impl Reader {
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<VerifyReport> {
         self.refresh()?;
         let source = self.source();
-        let (end_seq, chain) = (self.end_seq(), source.view.chain());
+        let (end_seq, mut chain) = (self.end_seq(), source.view.chain());
         let (_, damage) = identity::read(&*source.storage)?;
         let mut verification = Verification {
             reader: self,
@@ -90,26 +91,57 @@ impl Reader {
             tree: Some(Frontier::new()),
             expected_seq: 0,
         };
-        for (index, segment) in chain.segments.iter().enumerate() {
-            let end = chain.end_of(index).min(end_seq);
-            if segment.base_seq() > verification.expected_seq {
-                verification.gap(segment.base_seq(), &source.describe(segment.name()));
+        let mut before_raws: Option<Verification<'_>> = None;
+        let mut index = 0;
+        while let Some(segment) = chain.segments.get(index).filter(|s| s.base_seq() <= verification.report.end_seq) {
+            let (name, end) = (segment.name(), chain.end_of(index));
+            if let Segment::Raw(_) = segment {
+                before_raws.get_or_insert_with(|| verification.clone());
             }
-            match segment {
+            if name.base_seq > verification.expected_seq {
+                verification.gap(name.base_seq, &source.describe(name));
+            }
+            let found = match segment {
                 Segment::Sealed(slot) => verification.sealed(slot, end)?,
                 Segment::Raw(raw) => verification.raw(raw, end)?,
+            };
+            if !found {
+                source.relist()?;
+                chain = source.view.chain();
+                if chain.segments.iter().any(|segment| segment.name() == name) {
+                    verification.gone(name, end);
+                } else {
+                    // It was sealed meanwhile, alone or with those before it.
+                    verification = before_raws.take().unwrap_or(verification);
+                    let first_seq = verification.expected_seq;
+                    index = chain.segments.partition_point(|segment| segment.base_seq() < first_seq);
+                    continue;
+                }
             }
-            verification.expected_seq = end;
             progress(verification.report.bytes);
+            index += 1;
         }
         verification.left_out(&chain)?;
         let Verification { mut report, tree, .. } = verification;
-        report.root = tree.filter(|tree| tree.size() == end_seq).map(|tree| hex(&tree.root()));
+        report.root = tree.filter(|tree| tree.size() == report.end_seq).map(|tree| hex(&tree.root()));
         Ok(report)
     }
 }
 
 impl Verification<'_> {
+    /// The file of a segment that readers count on is not there.
+    fn gone(&mut self, name: SegmentName, end: u64) {
+        self.tree = None;
+        self.expected_seq = end.min(self.report.end_seq);
+        self.report.damage.push(Damage {
+            path: self.reader.source().describe(name),
+            offset: 0,
+            detail: "the file is gone".into(),
+            first_seq: Some(name.base_seq),
+            end_seq: Some(self.expected_seq),
+        });
+    }
+
     fn gap(&mut self, base_seq: u64, path: &str) {
         self.tree = None;
         self.report.damage.push(Damage {
@@ -119,6 +151,7 @@ impl Verification<'_> {
             first_seq: Some(self.expected_seq),
             end_seq: Some(base_seq),
         });
+        self.expected_seq = base_seq;
     }
 
     /// Files that have the name of a segment and none of its records, since not even their headers can be read.
@@ -158,19 +191,29 @@ impl Verification<'_> {
         Ok(())
     }
 
-    fn sealed(&mut self, slot: &SealedSlot, end: u64) -> Result<()> {
+    /// `false` if the file is gone.
+    fn sealed(&mut self, slot: &SealedSlot, end: u64) -> Result<bool> {
         let source = self.reader.source();
+        let opened = SealedFile::open(&source.storage, slot.name, source.log_id);
+        if is_gone(&opened) {
+            return Ok(false);
+        }
         self.report.sealed_segments += 1;
-        let file = match SealedFile::open(&source.storage, slot.name, source.log_id) {
+        // What was sealed after it was settled how far to look is looked at as a whole.
+        let end = match end {
+            u64::MAX => opened.as_ref().map_or(0, |file| file.seqs().end).max(self.report.end_seq),
+            end => end,
+        };
+        self.report.end_seq = self.report.end_seq.max(end);
+        self.expected_seq = end;
+        let file = match opened {
             Ok(file) => file,
             Err(Error::Damaged(damage)) => {
                 let (first_seq, end_seq) = (Some(slot.name.base_seq), Some(end));
                 self.report.damage.push(Damage { first_seq, end_seq, ..damage });
                 self.tree = None;
-                return Ok(());
+                return Ok(true);
             }
-            // Retired since the list was made.
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
         let start = self.tree.take();
@@ -191,22 +234,27 @@ impl Verification<'_> {
         if file.index().is_none() {
             self.report.indexes.push(source.describe(slot.name.index()));
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn raw(&mut self, known: &RawSegment, end: u64) -> Result<()> {
+    /// `false` if the file is gone.
+    fn raw(&mut self, known: &RawSegment, end: u64) -> Result<bool> {
         let source = self.reader.source();
+        let opened = open_raw(&source.storage, source.log_id, known.name, u64::MAX);
+        if is_gone(&opened) {
+            return Ok(false);
+        }
+        let end = end.min(self.report.end_seq);
         self.report.raw_segments += 1;
-        let raw = match open_raw(&source.storage, source.log_id, known.name, u64::MAX) {
-            Ok(Ok(raw)) => raw,
-            Ok(Err(detail)) => {
+        self.expected_seq = end;
+        let raw = match opened? {
+            Ok(raw) => raw,
+            Err(detail) => {
                 let (path, first_seq) = (known.path.clone(), Some(known.name.base_seq));
                 self.report.damage.push(Damage { path, offset: 0, detail, first_seq, end_seq: Some(end) });
                 self.tree = None;
-                return Ok(());
+                return Ok(true);
             }
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
         };
         self.preamble(&raw)?;
         let mut damaged = damage_below(&raw, end);
@@ -229,7 +277,7 @@ impl Verification<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What doesn't check behind the last record that counts. An unfinished write may have left it, or one that is still
@@ -283,4 +331,8 @@ impl Verification<'_> {
         }
         Ok(())
     }
+}
+
+fn is_gone<T>(opened: &Result<T>) -> bool {
+    matches!(opened, Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound)
 }
