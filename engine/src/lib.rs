@@ -65,6 +65,7 @@ mod recovery;
 mod sealed;
 pub mod shape;
 pub mod storage;
+mod sync;
 mod view;
 
 /// The examples of the README compile.

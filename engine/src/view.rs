@@ -7,10 +7,10 @@ use crate::Incarnation;
 use crate::names::SegmentName;
 use crate::raw::RawSegment;
 use crate::sealed::SealedSlot;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Instant, Mutex, RwLock, wait_timeout};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::sync::{Arc, PoisonError};
 
 /// How many sealed segments are held open at once. Each takes a file handle and about 150 KiB, most of it for its
 /// dictionary, so that both stay bounded however long the log grows.
@@ -182,17 +182,18 @@ impl View {
             watch = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 None => self.changed.wait(watch).unwrap_or_else(PoisonError::into_inner),
                 Some(left) if left.is_zero() => return done(),
-                Some(left) => self.changed.wait_timeout(watch, left).unwrap_or_else(PoisonError::into_inner).0,
+                Some(left) => wait_timeout(&self.watch, &self.changed, watch, left),
             };
         }
         true
     }
 
-    /// Waits while more than `max` complete segments of the writer `incarnation` wait to be sealed and sealing goes on.
-    /// Those that earlier writers left may wait for company, and nobody waits for them.
-    pub(crate) fn wait_until_sealed(&self, max: usize, incarnation: Incarnation) {
+    /// Whether no more than `max` complete segments of the writer `incarnation` wait to be sealed, or sealing doesn't go
+    /// on. Those that earlier writers left may wait for company, and nobody waits for them.
+    pub(crate) fn is_sealed_enough(&self, max: usize, incarnation: Incarnation) -> bool {
         // The last one is, or was until a moment ago, the active one.
-        let waiting = || self.chain().raws().filter(|raw| raw.writer() == incarnation).count() <= max + 1;
-        self.wait(None, || self.sealing_stuck.load(Ordering::Acquire) || self.is_closed() || waiting());
+        self.sealing_stuck.load(Ordering::Acquire)
+            || self.is_closed()
+            || self.chain().raws().filter(|raw| raw.writer() == incarnation).count() <= max + 1
     }
 }

@@ -21,13 +21,14 @@ pub(crate) use writer::install;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::options::{Durability, Options};
+use crate::options::{Background, Durability, Options};
 use crate::raw::frame::{SEQ_LIMIT, frame_bytes};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard, wait_timeout};
 use crate::view::View;
 use crate::{Incarnation, LogId, Storage};
 use state::{Need, State};
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use writer::Writer;
 
@@ -57,6 +58,15 @@ pub(crate) struct Committer {
     /// The background has something to do.
     background: Condvar,
     writer: Mutex<Writer>,
+}
+
+/// Held while a thread leads; dropped only if it panics.
+struct Leading<'a>(&'a Committer);
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 type Guard<'a> = MutexGuard<'a, State>;
@@ -100,10 +110,12 @@ impl Committer {
             if state.queued_bytes > 0 && state.queued_bytes + frame as usize > self.options.queue_bytes {
                 state = self.lead_or_wait(state, None)?;
             } else if let Some(need) = state.need(frame, now) {
-                if matches!(need, Need::Segment { .. }) {
-                    state = self.wait_for_sealing(state)?;
+                if matches!(need, Need::Segment { .. }) && !self.may_begin_segment() {
+                    // Others go on meanwhile: what is needed afterwards is another question.
+                    state = self.wait_for_sealing(state);
+                } else {
+                    state = self.lead_or_wait(state, Some(need))?;
                 }
-                state = self.lead_or_wait(state, Some(need))?;
             } else {
                 break;
             }
@@ -188,12 +200,13 @@ impl Committer {
         while !state.stirred && state.check_open().is_ok() {
             state = self.background.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let deadline = std::time::Instant::now() + pause;
+        let deadline = Instant::now() + pause;
         while state.check_open().is_ok() {
-            let Some(left) = deadline.checked_duration_since(std::time::Instant::now()).filter(|d| !d.is_zero()) else {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 break;
-            };
-            state = self.background.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            state = wait_timeout(&self.state, &self.background, state, left);
         }
         state.stirred = false;
         state.check_open().is_ok()
@@ -237,14 +250,17 @@ impl Committer {
         Ok(state)
     }
 
+    /// Whether few enough segments wait to be sealed, or nobody seals them.
+    fn may_begin_segment(&self) -> bool {
+        self.options.background == Background::Manual
+            || self.view.is_sealed_enough(self.options.unsealed_segments_max, self.incarnation)
+    }
+
     /// Holds back the beginning of another segment while too many wait to be sealed.
-    fn wait_for_sealing<'a>(&'a self, state: Guard<'a>) -> Result<Guard<'a>> {
-        if self.options.background == crate::Background::Manual {
-            return Ok(state);
-        }
+    fn wait_for_sealing<'a>(&'a self, state: Guard<'a>) -> Guard<'a> {
         drop(state);
-        self.view.wait_until_sealed(self.options.unsealed_segments_max, self.incarnation);
-        Ok(self.lock())
+        self.view.wait(None, || self.may_begin_segment());
+        self.lock()
     }
 
     /// Does what waits to be done, and `need`, or waits until the thread that is doing such things comes back.
@@ -262,6 +278,7 @@ impl Committer {
         let sync = state.sync_wanted > state.durable_seq;
         drop(state);
 
+        let leading = Leading(self);
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut done = writer.run(jobs, sync);
         // What is prepared here is prepared for the caller, whose append alone fails if there is no space.
@@ -269,10 +286,14 @@ impl Committer {
             (Ok(_), Some(need)) => Some(self.preparer.prepare(need)),
             _ => None,
         };
-        if let (Ok(done), Some(Ok(Prepared::Space { file, .. }))) = (&mut done, &prepared) {
-            done.durable_seq = writer.note_synced(file);
+        if let (Ok(told), Some(Ok(Prepared::Space { file, .. }))) = (&mut done, &prepared) {
+            match writer.note_synced(file) {
+                Ok(durable_seq) => told.durable_seq = durable_seq,
+                Err(error) => done = Err(error),
+            }
         }
         drop(writer);
+        std::mem::forget(leading);
 
         let mut state = self.lock();
         state.leading = false;
@@ -300,6 +321,18 @@ impl Committer {
         usable?;
         outcome?;
         Ok(state)
+    }
+
+    /// Ends the lead of a thread that panics, as a failure of what it was about to do: nobody would take its place.
+    fn abandon(&self) {
+        let mut state = self.lock();
+        state.leading = false;
+        let panicked = std::io::Error::other("the thread that wrote panicked");
+        state.fail(Error::io("write", self.storage.describe(""))(panicked));
+        drop(state);
+        self.background.notify_all();
+        self.changed.notify_all();
+        self.view.notify();
     }
 
     fn wake_background(&self, state: &mut State) {

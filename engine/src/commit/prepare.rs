@@ -5,10 +5,10 @@ use crate::commit::state::Need;
 use crate::error::{Error, Result};
 use crate::names::temporary;
 use crate::storage::{File, Storage};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::{FileId, LogId};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A file with space in it, durable, that has neither header nor name yet.
 #[derive(Debug)]

@@ -112,11 +112,15 @@ impl Writer {
 
     /// Takes in that `file` has been synced for another reason. Returns how far everything is durable: it may be the
     /// active segment, and all that was written to that was written before.
-    pub(crate) fn note_synced(&mut self, file: &Arc<dyn File>) -> u64 {
-        if self.active.as_ref().is_some_and(|active| Arc::ptr_eq(&active.file, file)) {
+    pub(crate) fn note_synced(&mut self, file: &Arc<dyn File>) -> Result<u64> {
+        if self.active.as_ref().is_some_and(|active| Arc::ptr_eq(&active.file, file))
+            && self.durable_seq < self.written_seq
+        {
             self.durable_seq = self.written_seq;
+            // The head tells it before any frame does.
+            self.tell_readers()?;
         }
-        self.durable_seq
+        Ok(self.durable_seq)
     }
 
     /// Makes everything durable, and says so in the segment's last frame.

@@ -3,8 +3,9 @@
 use crate::error::{Error, Result};
 use crate::log::Core;
 use crate::options::Durability;
+use crate::sync::Instant;
+use crate::sync::thread::{self, JoinHandle};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// How long a log is idle before it writes down what is durable.
@@ -82,7 +83,7 @@ fn seal(core: &Core) {
             Err(_) => {
                 // Appends go on; `seal` returns the failure to whoever asks.
                 core.view.set_sealing_stuck(true);
-                core.view.wait(Some(std::time::Instant::now() + SEAL_RETRY), || core.view.is_closed());
+                core.view.wait(Some(Instant::now() + SEAL_RETRY), || core.view.is_closed());
             }
         }
     }

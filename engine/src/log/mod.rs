@@ -13,6 +13,7 @@ use crate::reader::Reader;
 use crate::record::RecordBuf;
 use crate::recovery::RecoveryReport;
 use crate::storage::{Lock, Storage};
+use crate::sync::{Mutex, thread_local};
 use crate::view::View;
 use crate::{Incarnation, LogId, Timestamp};
 use background::Threads;
@@ -20,7 +21,7 @@ pub use seal::SealReport;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 /// A log that is open for appending. One handle may be used from many threads at once.
 ///

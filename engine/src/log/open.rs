@@ -7,11 +7,12 @@ use crate::names::{IDENTITY, LOCK, is_temporary};
 use crate::options::Options;
 use crate::recovery::{inspect, settle};
 use crate::storage::{DirStorage, Lock, Storage};
+use crate::sync::Mutex;
 use crate::view::{Chain, View};
 use crate::{Incarnation, LogId};
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// What to do about a log that is there, or is not.
 #[derive(Clone, Copy, PartialEq, Eq)]

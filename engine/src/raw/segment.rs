@@ -8,11 +8,12 @@ use crate::raw::header::DATA_START;
 use crate::raw::scan::{BadRange, MISSING, Scan};
 use crate::record::{RecordKind, StoredRecord};
 use crate::storage::{File, read_exact_at};
+use crate::sync::{RwLock, RwLockReadGuard};
 use crate::{FileId, Incarnation, Timestamp};
 use annals_index::FileHeader;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError};
 
 /// An open raw segment. What is known of its records only ever grows.
 #[derive(Debug)]
@@ -39,6 +40,13 @@ impl RawSegment {
     /// The opening of the writer that began the segment.
     pub(crate) fn writer(&self) -> Incarnation {
         Incarnation(std::array::from_fn(|i| self.header.specific[i]))
+    }
+
+    /// Where what is known ends: the offset and the seq.
+    pub(crate) fn end(&self) -> (u64, u64) {
+        // One guard: a second one of the same thread would wait for a writer that waits for the first.
+        let scan = self.scan();
+        (scan.end_offset, scan.end_seq())
     }
 
     /// Bytes of the frames that are known.

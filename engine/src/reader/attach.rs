@@ -6,15 +6,20 @@ use crate::log::identity;
 use crate::names::HEAD;
 use crate::raw::Scanner;
 use crate::raw::frame::{FrameHeader, FrameKind};
-use crate::recovery::{Inspected, inspect, read_on};
+use crate::recovery::{Inspected, inspect, is_settled, read_on};
 use crate::storage::{File, read_exact_at};
+use crate::sync::{Mutex, thread};
 use crate::view::{Chain, Segment, View};
 use crate::{LogId, Storage};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 /// How often a look at the directory is repeated when files move meanwhile.
 const RETRIES: usize = 8;
+
+/// How long a reader waits before it looks again at a head that doesn't check.
+const HEAD_PAUSE: Duration = Duration::from_millis(2);
 
 /// What a reader knows of the writer.
 #[derive(Debug)]
@@ -84,7 +89,7 @@ impl Attachment {
                 found => found?,
             };
             let behind = head.is_some_and(|head| found.next_ordinal <= head.ordinal);
-            if behind && attempt < RETRIES {
+            if attempt < RETRIES && (behind || !is_settled(storage, &found.names)?) {
                 continue;
             }
             // What recovery would keep is the bound where no writer tells more; what is written down as durable is
@@ -135,11 +140,16 @@ impl Attachment {
             state.file = storage.open(HEAD).ok();
         }
         let file = state.file.as_ref()?;
-        // A head that is caught while it is being written doesn't check; the next look is better.
-        (0..RETRIES).find_map(|_| {
-            let mut bytes = [0; HEAD_BYTES];
+        let mut bytes = [0; HEAD_BYTES];
+        for _ in 0..RETRIES {
             read_exact_at(&**file, &mut bytes, 0).ok()?;
-            Head::decode(&bytes).filter(|head| head.boot_id == self.boot_id)
-        })
+            if let Some(head) = Head::decode(&bytes) {
+                return Some(head).filter(|head| head.boot_id == self.boot_id);
+            }
+            // It was caught while it was being written, by a thread that may have been stopped in the middle of it. To
+            // go on without it would be to show what is not durable.
+            thread::sleep(HEAD_PAUSE);
+        }
+        None
     }
 }

@@ -55,7 +55,10 @@ impl ReadBuffer {
                 self.in_block = None;
                 match self.raw.read(raw, seq, ahead)? {
                     true => Ok(()),
-                    false => Err(missing(&raw.path, raw.scan().end_offset, raw.scan().end_seq(), chain, index)),
+                    false => {
+                        let (offset, end) = raw.end();
+                        Err(missing(&raw.path, offset, end, chain, index))
+                    }
                 }
             }
             Segment::Sealed(slot) => {

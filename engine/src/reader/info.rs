@@ -64,8 +64,9 @@ impl Reader {
         self.refresh()?;
         let source = self.source();
         let (identity, _) = identity::read(&*source.storage)?;
-        let chain = source.view.chain();
+        // In this order: the list is to have every segment of what is visible.
         let visible = self.end_seq();
+        let chain = source.view.chain();
         let mut sealed_body_bytes = 0;
         let mut segments = Vec::with_capacity(chain.segments.len());
         for (index, segment) in chain.segments.iter().enumerate() {

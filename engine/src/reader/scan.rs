@@ -103,9 +103,10 @@ pub struct Scan {
 
 impl Scan {
     pub(crate) fn new(source: Source, range: ScanRange) -> Self {
+        // In this order: a segment is in the list before its records are visible, and the next may begin at any time.
+        let end = range.end_seq.min(source.view.visible_seq());
         let chain = source.view.chain();
         let first = chain.segments.first().map_or(0, |segment| segment.base_seq());
-        let end = range.end_seq.min(source.view.visible_seq());
         let next = range.first_seq.max(first);
         Self { source, range, chain, buffer: ReadBuffer::new(), next, end }
     }

@@ -3,8 +3,8 @@
 use crate::error::Result;
 use crate::reader::{ReadBuffer, Reader};
 use crate::record::RecordBuf;
-use std::thread;
-use std::time::{Duration, Instant};
+use crate::sync::{Instant, thread};
+use std::time::Duration;
 
 /// How often a reader looks at the head of a log that another process writes: at first, and when nothing happens for
 /// long.

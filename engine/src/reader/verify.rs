@@ -10,9 +10,9 @@ use crate::reader::Reader;
 use crate::recovery::{damage_below, open_raw};
 use crate::sealed::{SealedFile, SealedSlot};
 use crate::storage::read_exact_at;
+use crate::sync::thread;
 use crate::view::{Chain, Segment};
 use annals_index::{FileHeader, FileKind, HEADER_BYTES};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What verifying a log found.
@@ -53,6 +53,7 @@ impl VerifyReport {
 const WRITE_CHECKS: usize = 3;
 const WRITE_CHECK_PAUSE: Duration = Duration::from_millis(20);
 
+#[derive(Clone)]
 struct Verification<'a> {
     reader: &'a Reader,
     report: VerifyReport,
@@ -71,7 +72,7 @@ impl Reader {
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<VerifyReport> {
         self.refresh()?;
         let source = self.source();
-        let (mut chain, end_seq) = self.snapshot();
+        let (end_seq, mut chain) = (self.end_seq(), source.view.chain());
         let (_, damage) = identity::read(&*source.storage)?;
         let mut verification = Verification {
             reader: self,
@@ -90,40 +91,33 @@ impl Reader {
             tree: Some(Frontier::new()),
             expected_seq: 0,
         };
-        // Where to go on from if raw segments are sealed while they are read: before each since the last sealed one.
-        let mut marks: Vec<Mark> = Vec::new();
-        let (mut index, mut retries) = (0, 0);
-        while let Some(segment) = chain.segments.get(index) {
-            marks.push(verification.mark(segment.base_seq()));
-            let end = chain.end_of(index).min(verification.report.end_seq);
-            if segment.base_seq() > verification.expected_seq {
-                verification.gap(segment.base_seq(), &source.describe(segment.name()));
+        let mut before_raws: Option<Verification<'_>> = None;
+        let mut index = 0;
+        while let Some(segment) = chain.segments.get(index).filter(|s| s.base_seq() <= verification.report.end_seq) {
+            let (name, end) = (segment.name(), chain.end_of(index));
+            if let Segment::Raw(_) = segment {
+                before_raws.get_or_insert_with(|| verification.clone());
             }
-            let gone = match segment {
+            if name.base_seq > verification.expected_seq {
+                verification.gap(name.base_seq, &source.describe(name));
+            }
+            let found = match segment {
                 Segment::Sealed(slot) => verification.sealed(slot, end)?,
                 Segment::Raw(raw) => verification.raw(raw, end)?,
             };
-            if let Some(gone) = gone {
-                retries += 1;
-                if retries > super::RETRIES {
-                    return Err(gone);
-                }
+            if !found {
                 source.relist()?;
-                (chain, verification.report.end_seq) = self.snapshot();
-                let begins = |mark: &Mark| chain.segments.iter().position(|s| s.base_seq() == mark.base_seq);
-                if let Some((at, found)) = marks.iter().enumerate().rev().find_map(|(at, m)| Some((at, begins(m)?))) {
-                    verification.go_back(marks.swap_remove(at));
-                    marks.truncate(at);
-                    index = found;
+                chain = source.view.chain();
+                if chain.segments.iter().any(|segment| segment.name() == name) {
+                    verification.gone(name, end);
+                } else {
+                    // It was sealed meanwhile, alone or with those before it.
+                    verification = before_raws.take().unwrap_or(verification);
+                    let first_seq = verification.expected_seq;
+                    index = chain.segments.partition_point(|segment| segment.base_seq() < first_seq);
                     continue;
                 }
-                return Err(gone);
             }
-            if let Segment::Sealed(_) = segment {
-                marks.clear();
-                retries = 0;
-            }
-            verification.expected_seq = end;
             progress(verification.report.bytes);
             index += 1;
         }
@@ -132,46 +126,20 @@ impl Reader {
         report.root = tree.filter(|tree| tree.size() == report.end_seq).map(|tree| hex(&tree.root()));
         Ok(report)
     }
-
-    /// The segments, and the end of what is visible in them, at one moment.
-    fn snapshot(&self) -> (Arc<Chain>, u64) {
-        let view = &self.source().view;
-        loop {
-            let (chain, end_seq) = (view.chain(), self.end_seq());
-            if Arc::ptr_eq(&chain, &view.chain()) {
-                return (chain, end_seq);
-            }
-        }
-    }
-}
-
-/// How far a verification had come before a segment.
-struct Mark {
-    base_seq: u64,
-    expected_seq: u64,
-    report: VerifyReport,
-    tree: Option<Frontier>,
-}
-
-/// What the system says of a file that is no longer there, if a segment was sealed or retired since the list was made.
-type Gone = Option<Error>;
-
-fn gone(error: Error) -> Result<Gone> {
-    match &error {
-        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Ok(Some(error)),
-        _ => Err(error),
-    }
 }
 
 impl Verification<'_> {
-    fn mark(&self, base_seq: u64) -> Mark {
-        Mark { base_seq, expected_seq: self.expected_seq, report: self.report.clone(), tree: self.tree.clone() }
-    }
-
-    /// Goes back to `mark`, but for how far to go.
-    fn go_back(&mut self, mark: Mark) {
-        self.report = VerifyReport { end_seq: self.report.end_seq, ..mark.report };
-        (self.expected_seq, self.tree) = (mark.expected_seq, mark.tree);
+    /// The file of a segment that readers count on is not there.
+    fn gone(&mut self, name: SegmentName, end: u64) {
+        self.tree = None;
+        self.expected_seq = end.min(self.report.end_seq);
+        self.report.damage.push(Damage {
+            path: self.reader.source().describe(name),
+            offset: 0,
+            detail: "the file is gone".into(),
+            first_seq: Some(name.base_seq),
+            end_seq: Some(self.expected_seq),
+        });
     }
 
     fn gap(&mut self, base_seq: u64, path: &str) {
@@ -183,6 +151,7 @@ impl Verification<'_> {
             first_seq: Some(self.expected_seq),
             end_seq: Some(base_seq),
         });
+        self.expected_seq = base_seq;
     }
 
     /// Files that have the name of a segment and none of its records, since not even their headers can be read.
@@ -222,18 +191,30 @@ impl Verification<'_> {
         Ok(())
     }
 
-    fn sealed(&mut self, slot: &SealedSlot, end: u64) -> Result<Gone> {
+    /// `false` if the file is gone.
+    fn sealed(&mut self, slot: &SealedSlot, end: u64) -> Result<bool> {
         let source = self.reader.source();
+        let opened = SealedFile::open(&source.storage, slot.name, source.log_id);
+        if is_gone(&opened) {
+            return Ok(false);
+        }
         self.report.sealed_segments += 1;
-        let file = match SealedFile::open(&source.storage, slot.name, source.log_id) {
+        // What was sealed after it was settled how far to look is looked at as a whole.
+        let end = match end {
+            u64::MAX => opened.as_ref().map_or(0, |file| file.seqs().end).max(self.report.end_seq),
+            end => end,
+        };
+        self.report.end_seq = self.report.end_seq.max(end);
+        self.expected_seq = end;
+        let file = match opened {
             Ok(file) => file,
             Err(Error::Damaged(damage)) => {
                 let (first_seq, end_seq) = (Some(slot.name.base_seq), Some(end));
                 self.report.damage.push(Damage { first_seq, end_seq, ..damage });
                 self.tree = None;
-                return Ok(None);
+                return Ok(true);
             }
-            Err(error) => return gone(error),
+            Err(error) => return Err(error),
         };
         let start = self.tree.take();
         let verified = file.verify(start.as_ref(), &mut |damage| self.report.damage.push(damage))?;
@@ -253,21 +234,27 @@ impl Verification<'_> {
         if file.index().is_none() {
             self.report.indexes.push(source.describe(slot.name.index()));
         }
-        Ok(None)
+        Ok(true)
     }
 
-    fn raw(&mut self, known: &RawSegment, end: u64) -> Result<Gone> {
+    /// `false` if the file is gone.
+    fn raw(&mut self, known: &RawSegment, end: u64) -> Result<bool> {
         let source = self.reader.source();
+        let opened = open_raw(&source.storage, source.log_id, known.name, u64::MAX);
+        if is_gone(&opened) {
+            return Ok(false);
+        }
+        let end = end.min(self.report.end_seq);
         self.report.raw_segments += 1;
-        let raw = match open_raw(&source.storage, source.log_id, known.name, u64::MAX) {
-            Ok(Ok(raw)) => raw,
-            Ok(Err(detail)) => {
+        self.expected_seq = end;
+        let raw = match opened? {
+            Ok(raw) => raw,
+            Err(detail) => {
                 let (path, first_seq) = (known.path.clone(), Some(known.name.base_seq));
                 self.report.damage.push(Damage { path, offset: 0, detail, first_seq, end_seq: Some(end) });
                 self.tree = None;
-                return Ok(None);
+                return Ok(true);
             }
-            Err(error) => return gone(error),
         };
         self.preamble(&raw)?;
         let mut damaged = damage_below(&raw, end);
@@ -290,7 +277,7 @@ impl Verification<'_> {
                 }
             }
         }
-        Ok(None)
+        Ok(true)
     }
 
     /// What doesn't check behind the last record that counts. An unfinished write may have left it, or one that is still
@@ -308,7 +295,7 @@ impl Verification<'_> {
             if bad.is_empty() {
                 break;
             }
-            std::thread::sleep(WRITE_CHECK_PAUSE);
+            thread::sleep(WRITE_CHECK_PAUSE);
             match open_raw(&source.storage, source.log_id, raw.name, u64::MAX) {
                 Ok(Ok(again)) => {
                     let still = behind(&again);
@@ -344,4 +331,8 @@ impl Verification<'_> {
         }
         Ok(())
     }
+}
+
+fn is_gone<T>(opened: &Result<T>) -> bool {
+    matches!(opened, Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound)
 }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 /// What a log holds.
 #[derive(Debug)]
 pub(crate) struct Inspected {
+    /// The names of the segments' files, in order.
+    pub(crate) names: Vec<SegmentName>,
     pub(crate) chain: Chain,
     /// What has been found so far; [`super::settle`] completes it.
     pub(crate) report: RecoveryReport,
@@ -44,8 +46,7 @@ pub(crate) struct Unclean {
 pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64, known: &Chain) -> Result<Inspected> {
     let names = storage.list("").map_err(Error::io("list", storage.describe("")))?;
     let mut leftovers: Vec<_> = names.iter().filter(|name| names::is_temporary(name)).cloned().collect();
-    let mut segments: Vec<_> = names.iter().filter_map(|name| SegmentName::parse(name)).collect();
-    segments.sort_unstable();
+    let mut segments = segments_in(&names);
     // A name is never used twice, not even that of a file that was set aside.
     let named = segments.iter().copied().chain(quarantined(storage)?).map(|name| name.ordinal);
     let next_ordinal = named.max().map_or(1, |ordinal| ordinal.saturating_add(1));
@@ -119,7 +120,22 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     chain.segments.extend(sealed.into_iter().map(|name| Segment::Sealed(known.slot(name))));
     chain.segments.extend(opened.into_iter().map(Segment::Raw));
     chain.segments.sort_by_key(Segment::name);
-    Ok(Inspected { chain, report, next_seq: end_seq, next_ordinal, leftovers, unreadable, unclean })
+    Ok(Inspected { names: segments, chain, report, next_seq: end_seq, next_ordinal, leftovers, unreadable, unclean })
+}
+
+/// The names of segments' files among `names`, in order.
+fn segments_in(names: &[String]) -> Vec<SegmentName> {
+    let mut segments: Vec<_> = names.iter().filter_map(|name| SegmentName::parse(name)).collect();
+    segments.sort_unstable();
+    segments
+}
+
+/// Whether the directory still holds the segments' files `names` and no others. A listing is no moment's picture: one
+/// that is made while a segment is sealed may have neither the raw file nor the sealed one. Names are never used twice,
+/// so what two listings in a row agree on was there all the time between them.
+pub(crate) fn is_settled(storage: &Arc<dyn Storage>, names: &[SegmentName]) -> Result<bool> {
+    let again = storage.list("").map_err(Error::io("list", storage.describe("")))?;
+    Ok(segments_in(&again) == names)
 }
 
 /// Takes sealed segments out of `sealed` that were sealed again, since an error left it open whether they had got their

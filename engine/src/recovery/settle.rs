@@ -183,7 +183,7 @@ fn copy_frames(segment: &RawSegment, start: u64, end: u64, to: Salt, incarnation
     let from = Salt::of(FileId(segment.header.file_id));
     let mut frames = Vec::new();
     if start < end {
-        let at = segment.scan().positions[(start - segment.scan().base_seq) as usize];
+        let at = segment.scan().positions[(start - segment.name.base_seq) as usize];
         let offset = u64::from(at) - FRAME_HEADER_BYTES as u64;
         let len = segment.file.len().map_err(Error::io("read", segment.path.clone()))?;
         Scanner::new(&*segment.file, len, from)

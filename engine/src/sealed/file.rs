@@ -13,11 +13,12 @@ use crate::error::{Damage, Error, Result};
 use crate::merkle::Hash;
 use crate::names::SegmentName;
 use crate::storage::Storage;
+use crate::sync::OnceLock;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::{FileId, Incarnation, LogId, Timestamp};
 use annals_index::{HEADER_BYTES, IndexReader};
 use std::ops::{Range, RangeInclusive};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use zstd::zstd_safe::DDict;
 
 /// A sealed segment, open for reading. What it holds beside its header and summary is read when it is first asked

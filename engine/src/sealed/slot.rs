@@ -3,8 +3,9 @@
 use crate::error::Result;
 use crate::names::SegmentName;
 use crate::sealed::SealedFile;
+use crate::sync::RwLock;
 use crate::{LogId, Storage};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 /// A sealed segment, opened at the first need.
 #[derive(Debug)]

@@ -22,9 +22,10 @@ mod world;
 
 use super::{File, Lock, Storage};
 use crate::Timestamp;
+use crate::sync::{Mutex, MutexGuard};
 pub use image::Loss;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use world::World;
 
 /// What goes wrong with a call.
