@@ -47,6 +47,9 @@
 
 mod batch;
 mod checksum;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod codecs;
 mod commit;
 mod error;
 mod ids;

@@ -3,6 +3,8 @@
 //! Segment files are named for the first seq they can hold and an ordinal that counts the files of the log, so that no
 //! name is ever used twice. Names sort in the order of the log.
 
+use crate::raw::frame::SEQ_LIMIT;
+
 /// The identity file.
 pub(crate) const IDENTITY: &str = "identity";
 /// The file whose lock the writer holds.
@@ -13,6 +15,9 @@ pub(crate) const HEAD: &str = "head";
 pub(crate) const QUARANTINE: &str = "quarantine";
 /// The ending of a file that has not got its name yet.
 const TEMPORARY: &str = ".tmp";
+
+/// Ordinals stay below this, so that the next one is a number, too.
+const ORDINAL_LIMIT: u64 = 1 << 63;
 
 /// What a segment file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,7 +56,8 @@ impl SegmentName {
         let kind =
             [SegmentKind::Raw, SegmentKind::Sealed, SegmentKind::Index].into_iter().find(|k| k.ending() == ending)?;
         let name = Self { base_seq: base.parse().ok()?, ordinal: ordinal.parse().ok()?, kind };
-        (name.to_string() == text).then_some(name)
+        let possible = name.base_seq <= SEQ_LIMIT && name.ordinal < ORDINAL_LIMIT;
+        (possible && name.to_string() == text).then_some(name)
     }
 
     /// The index of this sealed segment.
@@ -97,7 +103,7 @@ mod tests {
         assert_eq!(SegmentName::parse(&name.to_string()), Some(name));
         let later = SegmentName { base_seq: 20_000, ordinal: 3, kind: SegmentKind::Raw };
         assert!(name < later && name.to_string() < later.to_string());
-        let extreme = SegmentName { base_seq: u64::MAX, ordinal: u64::MAX, kind: SegmentKind::Raw };
+        let extreme = SegmentName { base_seq: SEQ_LIMIT, ordinal: ORDINAL_LIMIT - 1, kind: SegmentKind::Raw };
         assert_eq!(SegmentName::parse(&extreme.to_string()), Some(extreme));
     }
 
@@ -119,6 +125,8 @@ mod tests {
             "00000000000000001000-0000000007.SEG",
             "+0000000000000001000-0000000007.seg",
             "99999999999999999999-0000000007.seg",
+            "09223372036854775809-0000000007.seg",
+            "00000000000000001000-9223372036854775808.seg",
             "../00000000000000001000-0000000007.seg",
         ] {
             assert_eq!(SegmentName::parse(text), None, "{text}");

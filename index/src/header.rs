@@ -100,6 +100,12 @@ pub enum HeaderError {
         /// The checksum that stands in the header.
         found: u32,
     },
+    /// The header tells another length than those of its version have.
+    #[error("the file header tells of {found} bytes where version {FORMAT_VERSION} has {HEADER_BYTES}")]
+    BadLength {
+        /// The length it tells.
+        found: u16,
+    },
     /// A version of the format that this crate doesn't read.
     #[error("format version {found}; this program reads version {FORMAT_VERSION}: use a newer one")]
     UnknownVersion {
@@ -180,6 +186,10 @@ impl FileHeader {
         if version != FORMAT_VERSION {
             return Err(HeaderError::UnknownVersion { found: version });
         }
+        let length = u16::from_le_bytes(array(bytes, LENGTH_AT));
+        if usize::from(length) != HEADER_BYTES {
+            return Err(HeaderError::BadLength { found: length });
+        }
         let unknown = u64::from_le_bytes(array(bytes, INCOMPATIBLE_AT)) & !INCOMPATIBLE_KNOWN;
         if unknown != 0 {
             return Err(HeaderError::UnsupportedFeatures { unknown });
@@ -247,6 +257,8 @@ mod tests {
         };
         assert_eq!(refit(VERSION_AT, 2), Err(HeaderError::UnknownVersion { found: 2 }));
         assert_eq!(refit(INCOMPATIBLE_AT, 1), Err(HeaderError::UnsupportedFeatures { unknown: 1 }));
+        assert_eq!(refit(LENGTH_AT, 127), Err(HeaderError::BadLength { found: 127 }));
+        assert_eq!(refit(LENGTH_AT + 1, 1), Err(HeaderError::BadLength { found: 384 }));
         assert_eq!(refit(KIND_AT, b'X'), Err(HeaderError::UnknownKind { found: *b"XAW " }));
         assert!(refit(COMPATIBLE_AT, 1).is_ok());
         assert!(matches!(FileHeader::decode(&header().encode(), FileKind::Index), Err(HeaderError::WrongKind { .. })));

@@ -58,6 +58,8 @@ impl Head {
         let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         let sound = bytes[..FLAGS_AT] == MAGIC
             && bytes[FLAGS_AT] <= 1
+            && bytes[FLAGS_AT + 1..DURABLE_SEQ_AT] == [0; 3]
+            && bytes[ZERO_AT..CRC_AT] == [0; 4]
             && crc32fast::hash(&bytes[..CRC_AT]).to_le_bytes() == bytes[CRC_AT..];
         sound.then(|| Self {
             reads_written: bytes[FLAGS_AT] == 1,
@@ -92,5 +94,18 @@ mod tests {
             assert_eq!(Head::decode(&bad), None, "bit {bit}");
         }
         assert_eq!(Head::decode(&[0; HEAD_BYTES]), None);
+    }
+
+    #[test]
+    fn fields_that_are_to_be_zero_and_are_not_make_it_none() {
+        let (incarnation, boot_id) = (Incarnation([4; 16]), [5; 16]);
+        let head = Head { reads_written: false, durable_seq: 1, written_seq: 2, ordinal: 3, incarnation, boot_id };
+        for at in (FLAGS_AT..DURABLE_SEQ_AT).chain(ZERO_AT..CRC_AT) {
+            let mut bytes = head.encode();
+            bytes[at] = 2;
+            let crc = crc32fast::hash(&bytes[..CRC_AT]).to_le_bytes();
+            bytes[CRC_AT..].copy_from_slice(&crc);
+            assert_eq!(Head::decode(&bytes), None, "byte {at}");
+        }
     }
 }

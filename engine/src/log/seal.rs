@@ -292,7 +292,9 @@ impl Core {
         let mut samples: Vec<Vec<u8>> = Vec::new();
         let mut cursor = RawCursor::default();
         for (raw, end) in run {
-            for seq in (raw.name.base_seq..*end).step_by(every as usize) {
+            // Where the next file begins is a name's word, which may be far beyond what is here.
+            let end = raw.scan().end_seq().min(*end);
+            for seq in (raw.name.base_seq..end).step_by(every as usize) {
                 if cursor.read(raw, seq, ReadAhead::Forward)?
                     && let Some(record) = cursor.current()
                 {

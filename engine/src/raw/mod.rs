@@ -3,6 +3,8 @@
 //! Everything here reads and writes bytes in the shape of the format. What an unclean end means is decided by
 //! `recovery`, and when to write is decided by `commit`.
 
+#[cfg(feature = "fuzz")]
+pub mod codecs;
 pub(crate) mod entry;
 pub(crate) mod frame;
 mod header;

@@ -56,15 +56,15 @@ impl ReadBuffer {
                 match self.raw.read(raw, seq, ahead)? {
                     true => Ok(()),
                     false => {
-                        let (offset, end) = raw.end();
-                        Err(missing(&raw.path, offset, end, chain, index))
+                        let (offset, end_seq) = raw.end();
+                        Err(missing(&raw.path, offset, end_seq..end_of(source, chain, index)))
                     }
                 }
             }
             Segment::Sealed(slot) => {
-                let file = source.sealed(slot).map_err(|error| unreadable(error, chain, index))?;
+                let file = source.sealed(slot).map_err(|error| unreadable(error, source, chain, index))?;
                 if !file.seqs().contains(&seq) {
-                    return Err(missing(file.path(), 0, file.seqs().end, chain, index));
+                    return Err(missing(file.path(), 0, file.seqs().end..end_of(source, chain, index)));
                 }
                 self.read_sealed(&file, seq)
             }
@@ -84,25 +84,30 @@ impl ReadBuffer {
     }
 }
 
+/// The end of the records that the segment at `index` is to hold: those that readers may read, if it is the last. So one
+/// error stands for all of them, however many a file claims that there are.
+fn end_of(source: &Source, chain: &Chain, index: usize) -> u64 {
+    chain.end_of(index).min(source.view.visible_seq())
+}
+
 /// The error for all records of a segment whose file can't be opened.
-pub(crate) fn unreadable(error: Error, chain: &Chain, index: usize) -> Error {
+pub(crate) fn unreadable(error: Error, source: &Source, chain: &Chain, index: usize) -> Error {
     match error {
         Error::Damaged(damage) if damage.first_seq.is_none() => {
-            let (first, end) = (chain.segments[index].base_seq(), chain.end_of(index));
-            Error::Damaged(Damage { first_seq: Some(first), end_seq: (end != u64::MAX).then_some(end), ..damage })
+            let (first, end) = (chain.segments[index].base_seq(), end_of(source, chain, index));
+            Error::Damaged(Damage { first_seq: Some(first), end_seq: Some(end), ..damage })
         }
         error => error,
     }
 }
 
-/// The error for records that no file holds, though files before and after them are there.
-fn missing(path: &str, offset: u64, end_of_file: u64, chain: &Chain, index: usize) -> Error {
-    let end = chain.end_of(index);
+/// The error for records that no file holds, though files before them are there.
+fn missing(path: &str, offset: u64, seqs: std::ops::Range<u64>) -> Error {
     Error::Damaged(Damage {
         path: path.to_owned(),
         offset,
         detail: "the file ends before the next one begins: records are missing".into(),
-        first_seq: Some(end_of_file),
-        end_seq: (end != u64::MAX).then_some(end),
+        first_seq: Some(seqs.start),
+        end_seq: Some(seqs.end),
     })
 }

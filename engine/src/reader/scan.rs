@@ -180,7 +180,7 @@ impl Scan {
                     }
                 }
                 Segment::Sealed(slot) => {
-                    let file = source.sealed(slot).map_err(|error| unreadable(error, chain, index))?;
+                    let file = source.sealed(slot).map_err(|error| unreadable(error, source, chain, index))?;
                     if file.time_range().is_some_and(|times| !range.overlaps(times.into_inner())) {
                         return Ok(Step::Skip(file.seqs().start, end));
                     }

@@ -266,7 +266,9 @@ impl Verification<'_> {
         }
         self.report.damage.extend(damaged);
         let mut cursor = RawCursor::default();
-        for seq in raw.name.base_seq..end {
+        // Where the next file begins is a name's word, which may be far beyond what is here.
+        let found_end = raw.scan().end_seq();
+        for seq in raw.name.base_seq..end.min(found_end) {
             // What can't be read has been reported above.
             if let Ok(true) = cursor.read(&raw, seq, ReadAhead::Forward)
                 && let Some(record) = cursor.current()

@@ -57,8 +57,11 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     let mut report = RecoveryReport::default();
 
     let mut unreadable = Vec::new();
-    let sealed_end = last_sealed_end(storage, log_id, &mut sealed, &raws, &mut unreadable, &mut report)?;
-    drop_superseded(sealed_end, &mut raws, &mut leftovers);
+    let (sealed_end, is_read) = last_sealed_end(storage, log_id, &mut sealed, &raws, &mut unreadable, &mut report)?;
+    // No raw segment goes on the word of a file's name.
+    let read_end = if is_read { sealed_end } else { readable_end(storage, log_id, &sealed)? };
+    drop_sealed(read_end, &mut raws, &mut leftovers);
+    drop_replaced(storage, log_id, &mut raws, &mut leftovers, &mut unreadable, &mut report)?;
     let mut opened = Vec::with_capacity(raws.len());
     for (index, name) in raws.iter().enumerate() {
         let is_last = index + 1 == raws.len();
@@ -184,7 +187,7 @@ fn quarantined(storage: &Arc<dyn Storage>) -> Result<Vec<SegmentName>> {
     }
 }
 
-/// The end of the last sealed segment. One that can't be read, while raw segments stand in for it, is moved from `sealed`
+/// The end of the last sealed segment, and whether the segment itself says so. One that can't be read, while raw segments stand in for it, is moved from `sealed`
 /// to `unreadable`.
 fn last_sealed_end(
     storage: &Arc<dyn Storage>,
@@ -193,7 +196,7 @@ fn last_sealed_end(
     raws: &[SegmentName],
     unreadable: &mut Vec<SegmentName>,
     report: &mut RecoveryReport,
-) -> Result<u64> {
+) -> Result<(u64, bool)> {
     while let Some(&last) = sealed.last() {
         // What follows tells where a damaged segment ended, if anything does.
         let next_base = |from: u64| raws.iter().map(|raw| raw.base_seq).find(|&base| base >= from);
@@ -206,7 +209,7 @@ fn last_sealed_end(
                     let lost = (end_seq != Some(found_end)).then_some(found_end);
                     report.damaged.push(Damage { first_seq: lost, end_seq, ..damage.clone() });
                 }
-                return Ok(found_end);
+                return Ok((found_end, true));
             }
             // The raw segments that were sealed are removed only after the sealed one was synced and compared. So while
             // they are there, they are as good.
@@ -218,30 +221,58 @@ fn last_sealed_end(
             Err(Error::Damaged(damage)) => {
                 let end_seq = next_base(last.base_seq + 1);
                 report.damaged.push(Damage { first_seq: Some(last.base_seq), end_seq, ..damage });
-                return Ok(end_seq.unwrap_or(last.base_seq));
+                return Ok((end_seq.unwrap_or(last.base_seq), false));
             }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((0, true))
+}
+
+/// The end of the last of `sealed` that can be opened.
+fn readable_end(storage: &Arc<dyn Storage>, log_id: LogId, sealed: &[SegmentName]) -> Result<u64> {
+    for name in sealed.iter().rev() {
+        match SealedFile::open(storage, *name, log_id) {
+            Ok(file) => return Ok(file.seqs().end),
+            Err(Error::Damaged(_)) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(0)
 }
 
-/// Takes raw segments out of `raws` whose records have another place: in a sealed segment, or in a raw one that
-/// replaced them.
-fn drop_superseded(sealed_end: u64, raws: &mut Vec<SegmentName>, leftovers: &mut Vec<String>) {
+/// Takes raw segments out of `raws` whose records are in a sealed segment.
+fn drop_sealed(sealed_end: u64, raws: &mut Vec<SegmentName>, leftovers: &mut Vec<String>) {
+    leftovers.extend(raws.iter().filter(|raw| raw.base_seq < sealed_end).map(ToString::to_string));
+    raws.retain(|raw| raw.base_seq >= sealed_end);
+}
+
+/// Takes raw segments out of `raws` that a newer one with the same base replaced; or the newer one, if nothing can be
+/// read of it: it never replaced anything then.
+fn drop_replaced(
+    storage: &Arc<dyn Storage>,
+    log_id: LogId,
+    raws: &mut Vec<SegmentName>,
+    leftovers: &mut Vec<String>,
+    unreadable: &mut Vec<SegmentName>,
+    report: &mut RecoveryReport,
+) -> Result<()> {
     let mut kept: Vec<SegmentName> = Vec::with_capacity(raws.len());
     for raw in raws.drain(..) {
-        if raw.base_seq < sealed_end {
-            leftovers.push(raw.to_string());
-            continue;
-        }
         if let Some(before) = kept.last().filter(|before| before.base_seq == raw.base_seq) {
+            if let Err(detail) = open_raw(storage, log_id, raw, 0)? {
+                let path = storage.describe(&raw.to_string());
+                report.damaged.push(Damage { path, offset: 0, detail, first_seq: None, end_seq: None });
+                unreadable.push(raw);
+                continue;
+            }
             leftovers.push(before.to_string());
             kept.pop();
         }
         kept.push(raw);
     }
     *raws = kept;
+    Ok(())
 }
 
 /// Opens and reads a raw segment. The inner error says why the whole file is unusable.

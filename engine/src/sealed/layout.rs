@@ -157,7 +157,7 @@ impl Trailer {
         let end = trailer.directory_at.checked_add(u64::from(trailer.directory_len));
         let fits = trailer.directory_at >= HEADER_BYTES as u64
             && trailer.directory_len <= DIRECTORY_BYTES_MAX
-            && end.is_some_and(|end| end <= file_len - TRAILER_BYTES as u64);
+            && end.is_some_and(|end| end <= file_len.saturating_sub(TRAILER_BYTES as u64));
         match fits {
             true => Ok(trailer),
             false => Err("the section directory lies outside the file"),

@@ -7,6 +7,8 @@
 mod block;
 mod bytes;
 mod codec;
+#[cfg(feature = "fuzz")]
+pub mod codecs;
 mod compare;
 mod dictionary;
 mod file;
