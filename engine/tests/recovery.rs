@@ -84,3 +84,51 @@ fn a_damaged_frame_in_the_middle_costs_its_own_records_and_is_reported_at_every_
         append(&log, 1);
     }
 }
+
+/// What of its last write a crash left, sector by sector and byte by byte, wherever in its sector the frame begins.
+#[test]
+fn a_write_that_did_not_end_is_no_damage_wherever_it_stopped() {
+    for before in 0..64 {
+        let disk = SimDisk::new(1);
+        let log = options().open_or_create_on(disk.storage()).unwrap();
+        let body = |len: usize| [&[0x81, 0xA1, b'b', 0xC5, (len >> 8) as u8, len as u8][..], &vec![7; len]].concat();
+        log.append_raw(None, &body(200 + 8 * before)).unwrap();
+        let start = end_of_data(&disk);
+        log.append_raw(None, &body(700 + before)).unwrap();
+        let end = end_of_data(&disk);
+        let after = disk.crash(Loss::Nothing, 1);
+        let name = name_with(&after, ".log");
+        let whole = after.read(&name).unwrap();
+        let check = |bytes: &[u8], what: &str| {
+            let left = after.copy();
+            left.replace(&name, bytes);
+            let log = options().open_or_create_on(left.storage()).unwrap();
+            let report = log.recovery();
+            assert!(report.is_complete() && log.next_seq() == 1, "a frame at {start}, {what}: {report:?}");
+        };
+        let mut lost = whole.clone();
+        lost[start..end].fill(0);
+        for sectors in 0u32..8 {
+            let mut bytes = lost.clone();
+            for at in start..end {
+                let sector = (at / 512 - start / 512).min(2);
+                bytes[at] = if sectors & 1 << sector != 0 { whole[at] } else { 0 };
+            }
+            if bytes != whole {
+                check(&bytes, &format!("sectors {sectors:03b}"));
+            }
+        }
+        // Fewer than 16 bytes that are missing of a header, or of a frame, may as well be its content.
+        for cut in (start + 1..start + 56).chain(start + 72..end - 24).step_by(7) {
+            let mut bytes = lost.clone();
+            bytes[start..cut].copy_from_slice(&whole[start..cut]);
+            check(&bytes, &format!("cut at {cut}"));
+        }
+    }
+}
+
+/// Where the bytes of the newest raw segment end.
+fn end_of_data(disk: &SimDisk) -> usize {
+    let bytes = disk.read(&name_with(disk, ".log")).unwrap();
+    (bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1).next_multiple_of(8)
+}
