@@ -55,13 +55,13 @@ fn a_crash_during_recovery_loses_nothing_either() {
 #[test]
 fn any_call_may_fail_once_or_for_ever() {
     for call in 0..calls() {
-        for fault in [Fault::Io, Fault::Full, Fault::Short, Fault::Interrupted] {
+        for fault in [Fault::Io, Fault::Full, Fault::Short, Fault::Zero, Fault::Interrupted] {
             for for_ever in [false, true] {
                 let disk = SimDisk::new(1);
                 disk.fail_at(call, fault, for_ever);
                 let mut model = Model::default();
                 let outcome = run_scenario(&disk, &mut model);
-                if matches!(fault, Fault::Short | Fault::Interrupted) && !for_ever {
+                if fault == Fault::Short {
                     outcome.unwrap_or_else(|error| panic!("{fault:?} at call {call} is to be overcome: {error}"));
                 }
                 let context = format!("{fault:?} at call {call}, for ever: {for_ever}");
