@@ -127,6 +127,31 @@ fn a_write_that_did_not_end_is_no_damage_wherever_it_stopped() {
     }
 }
 
+#[test]
+fn frames_without_records_behind_an_unfinished_write_are_kept_too() {
+    let disk = SimDisk::new(1);
+    let log = options().open_or_create_on(disk.storage()).unwrap();
+    append(&log, 3);
+    let start = end_of_data(&disk);
+    log.maintain().unwrap();
+    let end = end_of_data(&disk);
+    log.close().unwrap();
+    let name = name_with(&disk, ".log");
+    let mut bytes = disk.read(&name).unwrap();
+    // The watermark never arrived, and the final marker did.
+    bytes[start..end].fill(0);
+    disk.replace(&name, &bytes);
+    let log = options().open_or_create_on(disk.storage()).unwrap();
+    let dropped = &log.recovery().dropped[0];
+    assert_eq!((dropped.offset, dropped.bytes, log.next_seq()), (start as u64, 2 * 72, 3), "{dropped:?}");
+    let kept = dropped.kept_in.as_ref().unwrap().strip_prefix("sim:/").unwrap();
+    assert_eq!(disk.read(kept).unwrap(), &bytes[start..start + 2 * 72]);
+    // No record was in what is missing.
+    append(&log, 1);
+    let verified = log.reader().verify(&mut |_| ()).unwrap();
+    assert!(verified.is_sound(), "{verified:?}");
+}
+
 /// Where the bytes of the newest raw segment end.
 fn end_of_data(disk: &SimDisk) -> usize {
     let bytes = disk.read(&name_with(disk, ".log")).unwrap();

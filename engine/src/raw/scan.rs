@@ -225,7 +225,8 @@ impl<'a> Scanner<'a> {
                 scan.skip_to(seq);
                 scan.end_offset = at;
             }
-            None => scan.end_offset = self.window.file_len(),
+            // Zeros follow: the next look there ends the scan.
+            None => scan.end_offset = end.next_multiple_of(FRAME_ALIGN).min(self.window.file_len()),
         }
         Ok(())
     }

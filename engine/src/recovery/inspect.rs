@@ -292,7 +292,8 @@ fn judge_end(raw: &RawSegment, watermark: u64) -> Ending {
 fn dropped(raw: &RawSegment, scan: &Scan, bad: &BadRange) -> Dropped {
     let after = (bad.first_seq - scan.base_seq) as usize;
     let intact = scan.positions[after..].iter().filter(|&&position| position != MISSING).count();
-    let end = scan.bad.last().map_or(bad.end, |last| last.end).max(if intact > 0 { scan.end_offset } else { 0 });
+    // Frames without records may follow as well.
+    let end = scan.bad.last().map_or(bad.end, |last| last.end).max(scan.end_offset);
     Dropped {
         path: raw.path.clone(),
         offset: bad.start,
