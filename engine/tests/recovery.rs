@@ -1,6 +1,6 @@
 //! What recovery makes of damage: reported, kept, and never taken for the end of the log.
 
-use annals::storage::sim::{Loss, SimDisk};
+use annals::storage::sim::{Fault, Loss, SimDisk};
 use annals::{Background, Log, Options, Reader, ScanRange};
 use std::collections::BTreeMap;
 
@@ -150,6 +150,37 @@ fn frames_without_records_behind_an_unfinished_write_are_kept_too() {
     append(&log, 1);
     let verified = log.reader().verify(&mut |_| ()).unwrap();
     assert!(verified.is_sound(), "{verified:?}");
+}
+
+#[test]
+fn a_segment_that_was_sealed_twice_holds_its_records_once() {
+    // How many begin with the first record.
+    let is_first = |name: &str| name.starts_with("00000000000000000000-") && name.ends_with(".seg");
+    let sealed = |disk: &SimDisk| disk.files().iter().filter(|(name, _)| is_first(name)).count();
+    let mut twice = 0;
+    for call in 0..20 {
+        let disk = SimDisk::new(1);
+        let log = options().open_or_create_on(disk.storage()).unwrap();
+        append(&log, 5);
+        disk.fail_at(disk.calls() + call, Fault::Io, false);
+        let refused = log.seal().is_err();
+        if !refused || log.sync().is_err() {
+            continue;
+        }
+        append(&log, 3);
+        log.seal().unwrap();
+        twice += usize::from(sealed(&disk) == 2);
+        drop(log);
+        let check = || {
+            let verified = Reader::open_on(disk.storage()).unwrap().verify(&mut |_| ()).unwrap();
+            assert!(verified.is_sound() && verified.records == 8, "call {call}: {verified:?}");
+        };
+        check();
+        drop(options().open_or_create_on(disk.storage()).unwrap());
+        check();
+        assert_eq!(sealed(&disk), 1, "call {call}");
+    }
+    assert_eq!(twice, 1, "the sync of the directory, when the name was given");
 }
 
 /// Where the bytes of the newest raw segment end.

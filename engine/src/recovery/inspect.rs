@@ -55,6 +55,7 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     let mut report = RecoveryReport::default();
 
     let mut unreadable = Vec::new();
+    drop_sealed_twice(storage, log_id, &mut sealed, &mut unreadable, &mut leftovers, &mut report)?;
     let sealed_end = last_sealed_end(storage, log_id, &mut sealed, &raws, &mut unreadable, &mut report)?;
     drop_superseded(sealed_end, &mut raws, &mut leftovers);
     let mut opened = Vec::with_capacity(raws.len());
@@ -180,6 +181,39 @@ fn last_sealed_end(
         }
     }
     Ok(0)
+}
+
+/// Takes sealed segments out of `sealed` that were sealed again: a writer that could not make the name of the first durable
+/// has begun anew from the raw segments.
+fn drop_sealed_twice(
+    storage: &Arc<dyn Storage>,
+    log_id: LogId,
+    sealed: &mut Vec<SegmentName>,
+    unreadable: &mut Vec<SegmentName>,
+    leftovers: &mut Vec<String>,
+    report: &mut RecoveryReport,
+) -> Result<()> {
+    let mut kept: Vec<SegmentName> = Vec::with_capacity(sealed.len());
+    for name in sealed.drain(..) {
+        let Some(before) = kept.last().copied().filter(|before| before.base_seq == name.base_seq) else {
+            kept.push(name);
+            continue;
+        };
+        match SealedFile::open(storage, name, log_id) {
+            Ok(_) => {
+                leftovers.push(before.to_string());
+                kept.pop();
+                kept.push(name);
+            }
+            Err(Error::Damaged(damage)) => {
+                report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
+                unreadable.push(name);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    *sealed = kept;
+    Ok(())
 }
 
 /// Takes raw segments out of `raws` whose records have another place: in a sealed segment, or in a raw one that
