@@ -53,15 +53,37 @@ fn a_crash_during_recovery_loses_nothing_either() {
 }
 
 #[test]
+fn a_process_that_ends_at_any_call_leaves_names_that_the_next_one_makes_durable() {
+    for (fault, for_ever) in [(Fault::Stop, true), (Fault::Io, false)] {
+        for call in 0..calls() {
+            let disk = SimDisk::new(1);
+            disk.fail_at(call, fault, for_ever);
+            let mut model = Model::default();
+            let _ = run_scenario(&disk, &mut model);
+            disk.heal();
+            disk.restart();
+            // Another process recovers the log on the same machine, which then loses its power.
+            drop(options().open_or_create_on(disk.storage()).unwrap());
+            for loss in Loss::ALL {
+                for seed in 0..4 {
+                    let context = format!("{fault:?} at call {call}, opened again, {loss:?}, seed {seed}");
+                    model.clone().check(&disk.crash(loss, seed), &context);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn any_call_may_fail_once_or_for_ever() {
     for call in 0..calls() {
-        for fault in [Fault::Io, Fault::Full, Fault::Short, Fault::Interrupted] {
+        for fault in [Fault::Io, Fault::Full, Fault::Short, Fault::Zero, Fault::Interrupted] {
             for for_ever in [false, true] {
                 let disk = SimDisk::new(1);
                 disk.fail_at(call, fault, for_ever);
                 let mut model = Model::default();
                 let outcome = run_scenario(&disk, &mut model);
-                if matches!(fault, Fault::Short | Fault::Interrupted) && !for_ever {
+                if fault == Fault::Short {
                     outcome.unwrap_or_else(|error| panic!("{fault:?} at call {call} is to be overcome: {error}"));
                 }
                 let context = format!("{fault:?} at call {call}, for ever: {for_ever}");

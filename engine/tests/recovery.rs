@@ -1,6 +1,6 @@
 //! What recovery makes of damage: reported, kept, and never taken for the end of the log.
 
-use annals::storage::sim::{Loss, SimDisk};
+use annals::storage::sim::{Fault, Loss, SimDisk};
 use annals::{Background, Durability, Log, Options, Reader, ScanRange};
 use std::collections::BTreeMap;
 
@@ -125,4 +125,108 @@ fn a_last_write_that_stopped_at_any_sector_is_unfinished_and_not_damage() {
             assert_eq!(log.next_seq(), 2, "{size} bytes, cut at {sector}");
         }
     }
+}
+
+/// What of its last write a crash left, sector by sector and byte by byte, wherever in its sector the frame begins.
+#[test]
+fn a_write_that_did_not_end_is_no_damage_wherever_it_stopped() {
+    for before in 0..64 {
+        let disk = SimDisk::new(1);
+        let log = options().open_or_create_on(disk.storage()).unwrap();
+        let body = |len: usize| [&[0x81, 0xA1, b'b', 0xC5, (len >> 8) as u8, len as u8][..], &vec![7; len]].concat();
+        log.append_raw(None, &body(200 + 8 * before)).unwrap();
+        let start = end_of_data(&disk);
+        log.append_raw(None, &body(700 + before)).unwrap();
+        let end = end_of_data(&disk);
+        let after = disk.crash(Loss::Nothing, 1);
+        let name = name_with(&after, ".log");
+        let whole = after.read(&name).unwrap();
+        let check = |bytes: &[u8], what: &str| {
+            let left = after.copy();
+            left.replace(&name, bytes);
+            let log = options().open_or_create_on(left.storage()).unwrap();
+            let report = log.recovery();
+            assert!(report.is_complete() && log.next_seq() == 1, "a frame at {start}, {what}: {report:?}");
+        };
+        let mut lost = whole.clone();
+        lost[start..end].fill(0);
+        for sectors in 0u32..8 {
+            let mut bytes = lost.clone();
+            for at in start..end {
+                let sector = (at / 512 - start / 512).min(2);
+                bytes[at] = if sectors & 1 << sector != 0 { whole[at] } else { 0 };
+            }
+            if bytes != whole {
+                check(&bytes, &format!("sectors {sectors:03b}"));
+            }
+        }
+        // Fewer than 16 bytes that are missing of a header, or of a frame, may as well be its content.
+        for cut in (start + 1..start + 56).chain(start + 72..end - 24).step_by(7) {
+            let mut bytes = lost.clone();
+            bytes[start..cut].copy_from_slice(&whole[start..cut]);
+            check(&bytes, &format!("cut at {cut}"));
+        }
+    }
+}
+
+#[test]
+fn frames_without_records_behind_an_unfinished_write_are_kept_too() {
+    let disk = SimDisk::new(1);
+    let log = options().open_or_create_on(disk.storage()).unwrap();
+    append(&log, 3);
+    let start = end_of_data(&disk);
+    log.maintain().unwrap();
+    let end = end_of_data(&disk);
+    log.close().unwrap();
+    let name = name_with(&disk, ".log");
+    let mut bytes = disk.read(&name).unwrap();
+    // The watermark never arrived, and the final marker did.
+    bytes[start..end].fill(0);
+    disk.replace(&name, &bytes);
+    let log = options().open_or_create_on(disk.storage()).unwrap();
+    let dropped = &log.recovery().dropped[0];
+    assert_eq!((dropped.offset, dropped.bytes, log.next_seq()), (start as u64, 2 * 72, 3), "{dropped:?}");
+    let kept = dropped.kept_in.as_ref().unwrap().strip_prefix("sim:/").unwrap();
+    assert_eq!(disk.read(kept).unwrap(), &bytes[start..start + 2 * 72]);
+    // No record was in what is missing.
+    append(&log, 1);
+    let verified = log.reader().verify(&mut |_| ()).unwrap();
+    assert!(verified.is_sound(), "{verified:?}");
+}
+
+#[test]
+fn a_segment_that_was_sealed_twice_holds_its_records_once() {
+    // How many begin with the first record.
+    let is_first = |name: &str| name.starts_with("00000000000000000000-") && name.ends_with(".seg");
+    let sealed = |disk: &SimDisk| disk.files().iter().filter(|(name, _)| is_first(name)).count();
+    let mut twice = 0;
+    for call in 0..20 {
+        let disk = SimDisk::new(1);
+        let log = options().open_or_create_on(disk.storage()).unwrap();
+        append(&log, 5);
+        disk.fail_at(disk.calls() + call, Fault::Io, false);
+        let refused = log.seal().is_err();
+        if !refused || log.sync().is_err() {
+            continue;
+        }
+        append(&log, 3);
+        log.seal().unwrap();
+        twice += usize::from(sealed(&disk) == 2);
+        drop(log);
+        let check = || {
+            let verified = Reader::open_on(disk.storage()).unwrap().verify(&mut |_| ()).unwrap();
+            assert!(verified.is_sound() && verified.records == 8, "call {call}: {verified:?}");
+        };
+        check();
+        drop(options().open_or_create_on(disk.storage()).unwrap());
+        check();
+        assert_eq!(sealed(&disk), 1, "call {call}");
+    }
+    assert_eq!(twice, 1, "the sync of the directory, when the name was given");
+}
+
+/// Where the bytes of the newest raw segment end.
+fn end_of_data(disk: &SimDisk) -> usize {
+    let bytes = disk.read(&name_with(disk, ".log")).unwrap();
+    (bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1).next_multiple_of(8)
 }

@@ -80,6 +80,10 @@ impl Options {
             identity::create(&*storage, LogId(id))?;
         } else if mode == Mode::Create {
             return Err(Error::AlreadyExists { path: storage.describe("") });
+        } else {
+            // A writer that ended between a rename and its sync has left names that only the system's memory holds. What
+            // they stand for is relied on from here on: other files are removed for it.
+            storage.sync_dir("").map_err(Error::io("sync", storage.describe("")))?;
         }
         self.recover(storage, lock)
     }

@@ -49,7 +49,7 @@ pub(crate) struct BadRange {
     pub(crate) end_seq: Option<u64>,
     /// What is wrong.
     pub(crate) why: String,
-    /// Whether the bytes are what an unfinished write leaves: sectors of zeros, or the end of the file.
+    /// Whether the bytes are what an unfinished write leaves: zeros where its bytes had to be, or the end of the file.
     pub(crate) unfinished: bool,
 }
 
@@ -151,7 +151,9 @@ impl<'a> Scanner<'a> {
                 Found::Broken(header, why) if self.plausible(&header, scan.end_seq(), header.frame_bytes()) => {
                     let end = (offset + header.frame_bytes()).min(self.window.file_len());
                     let cut = offset + header.frame_bytes() > self.window.file_len();
-                    let unfinished = cut || self.window.has_zero_sector(offset, end)?;
+                    // Behind the payload there are zeros in any case.
+                    let content = FRAME_HEADER_BYTES as u64 + u64::from(header.payload_len);
+                    let unfinished = cut || self.window.looks_unfinished(offset, offset + content)?;
                     let end_seq = Some(header.end_seq());
                     scan.bad.push(BadRange { start: offset, end, first_seq: scan.end_seq(), end_seq, why, unfinished });
                     scan.skip_to(header.end_seq());
@@ -214,16 +216,17 @@ impl<'a> Scanner<'a> {
             None => self.window.end_of_data(start)?,
         };
         let end_seq = found.map(|(_, seq)| seq);
-        // A header is what is missing at the least.
-        let reach = end.max(start + FRAME_HEADER_BYTES as u64);
-        let unfinished = end == self.window.file_len() || self.window.has_zero_sector(start, reach)?;
+        // If nothing follows, there was to be a header at least.
+        let wanted = if found.is_some() { end } else { end.max(start + FRAME_HEADER_BYTES as u64) };
+        let unfinished = end == self.window.file_len() || self.window.looks_unfinished(start, wanted)?;
         scan.bad.push(BadRange { start, end, first_seq, end_seq, why, unfinished });
         match found {
             Some((at, seq)) => {
                 scan.skip_to(seq);
                 scan.end_offset = at;
             }
-            None => scan.end_offset = self.window.file_len(),
+            // Zeros follow: the next look there ends the scan.
+            None => scan.end_offset = end.next_multiple_of(FRAME_ALIGN).min(self.window.file_len()),
         }
         Ok(())
     }

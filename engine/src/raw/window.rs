@@ -54,22 +54,29 @@ impl<'a> Window<'a> {
         Ok(true)
     }
 
-    /// Whether some disk sector that `from..to` reaches into holds only zeros, before `from` apart, or the part of it
-    /// inside `from..to` does: what is left where a write did not arrive.
-    pub(crate) fn has_zero_sector(&mut self, from: u64, to: u64) -> io::Result<bool> {
-        /// A part of a sector that is shorter says nothing, if bytes follow it.
-        const PART_BYTES_MIN: u64 = 32;
+    /// Whether `from..to`, where a frame had to begin, is what a write leaves that did not end: a disk sector in it never
+    /// arrived, or it stops somewhere and nothing follows.
+    pub(crate) fn looks_unfinished(&mut self, from: u64, to: u64) -> io::Result<bool> {
         let mut at = from;
         while at < to {
             let sector_end = (at + 1).next_multiple_of(SECTOR_BYTES);
             let end = sector_end.min(to);
-            let counts = end - at >= PART_BYTES_MIN && is_zero(self.bytes(at, (end - at) as usize)?);
-            if counts || is_zero(self.bytes(at, (sector_end - at) as usize)?) {
+            // No frame begins with a zero, and a long run of them is none of its content. Of a short run at the end, the
+            // rest of the sector tells.
+            if self.is_zero_in(at, end)?
+                && (at == from || end - at >= RUN_BYTES_MIN || self.is_zero_in(end, sector_end)?)
+            {
                 return Ok(true);
             }
             at = end;
         }
-        Ok(false)
+        let tail = to.saturating_sub(TAIL_BYTES_MIN).max(from);
+        Ok(to - tail >= TAIL_BYTES_MIN && self.is_zero_in(tail, to)? && self.is_zero_from(to)?)
+    }
+
+    /// Whether there are only zeros in `from..to`, as far as the file goes. Less than a window, or an item.
+    fn is_zero_in(&mut self, from: u64, to: u64) -> io::Result<bool> {
+        Ok(is_zero(self.bytes(from, to.saturating_sub(from) as usize)?))
     }
 
     /// The end of what is not zero in `from..` to the end of the file; `from` if there is nothing.
@@ -88,6 +95,10 @@ impl<'a> Window<'a> {
 
 /// The smallest unit a disk writes as one.
 const SECTOR_BYTES: u64 = 512;
+/// A shorter run of zeros, in a sector that holds other bytes too, says nothing.
+const RUN_BYTES_MIN: u64 = 32;
+/// A shorter run of zeros at the end of a frame may be its content.
+const TAIL_BYTES_MIN: u64 = 16;
 
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     // Whole chunks first: this compiles to vector code.

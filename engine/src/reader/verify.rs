@@ -288,8 +288,9 @@ impl Verification<'_> {
         let source = self.reader.source();
         let behind = |raw: &RawSegment| -> Vec<BadRange> {
             let scan = raw.scan();
-            // No write was under way where the final marker stands.
-            let is_damage = |bad: &&BadRange| bad.first_seq >= end && (scan.closed || !bad.unfinished);
+            // Where the final marker stands, no write of records was under way; one of a watermark may have been.
+            let cut_off = |bad: &BadRange| scan.closed && bad.end_seq != Some(bad.first_seq);
+            let is_damage = |bad: &&BadRange| bad.first_seq >= end && (!bad.unfinished || cut_off(bad));
             scan.bad.iter().filter(is_damage).cloned().collect()
         };
         let mut bad = behind(raw);

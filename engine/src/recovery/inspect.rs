@@ -52,11 +52,11 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     let next_ordinal = named.max().map_or(1, |ordinal| ordinal.saturating_add(1));
     let mut sealed: Vec<_> = segments.iter().copied().filter(|name| name.kind == SegmentKind::Sealed).collect();
     let mut raws: Vec<_> = segments.iter().copied().filter(|name| name.kind == SegmentKind::Raw).collect();
-    drop_repeated(storage, log_id, &mut sealed, &mut segments, &mut leftovers)?;
+    let (mut report, mut unreadable) = (RecoveryReport::default(), Vec::new());
+    drop_sealed_twice(storage, log_id, &mut sealed, &mut unreadable, &mut leftovers, &mut report)?;
+    segments.retain(|name| !leftovers.contains(&name.to_string()));
     leftovers.extend(orphaned_indexes(&segments));
-    let mut report = RecoveryReport::default();
 
-    let mut unreadable = Vec::new();
     let (sealed_end, is_read) = last_sealed_end(storage, log_id, &mut sealed, &raws, &mut unreadable, &mut report)?;
     // No raw segment goes on the word of a file's name.
     let read_end = if is_read { sealed_end } else { readable_end(storage, log_id, &sealed)? };
@@ -141,29 +141,36 @@ pub(crate) fn is_settled(storage: &Arc<dyn Storage>, names: &[SegmentName]) -> R
     Ok(segments_in(&again) == names)
 }
 
-/// Takes sealed segments out of `sealed` that were sealed again, since an error left it open whether they had got their
-/// name for good: of two with the same base seq, the one with the higher ordinal holds the records. The other is left
-/// over if that one can be opened, and otherwise left alone.
-fn drop_repeated(
+/// Takes sealed segments out of `sealed` that were sealed again: a writer that could not make the name of the first
+/// durable has begun anew from the raw segments. One that can't be read takes nobody's place.
+fn drop_sealed_twice(
     storage: &Arc<dyn Storage>,
     log_id: LogId,
     sealed: &mut Vec<SegmentName>,
-    segments: &mut Vec<SegmentName>,
+    unreadable: &mut Vec<SegmentName>,
     leftovers: &mut Vec<String>,
+    report: &mut RecoveryReport,
 ) -> Result<()> {
-    let pairs = sealed.windows(2).filter(|two| two[0].base_seq == two[1].base_seq);
-    let repeated: Vec<_> = pairs.map(|two| (two[0], two[1])).collect();
-    for (former, later) in repeated {
-        sealed.retain(|name| *name != former);
-        match SealedFile::open(storage, later, log_id) {
+    let mut kept: Vec<SegmentName> = Vec::with_capacity(sealed.len());
+    for name in sealed.drain(..) {
+        let Some(before) = kept.last().copied().filter(|before| before.base_seq == name.base_seq) else {
+            kept.push(name);
+            continue;
+        };
+        match SealedFile::open(storage, name, log_id) {
             Ok(_) => {
-                segments.retain(|name| *name != former);
-                leftovers.push(former.to_string());
+                leftovers.push(before.to_string());
+                kept.pop();
+                kept.push(name);
             }
-            Err(Error::Damaged(_)) => {}
+            Err(Error::Damaged(damage)) => {
+                report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
+                unreadable.push(name);
+            }
             Err(error) => return Err(error),
         }
     }
+    *sealed = kept;
     Ok(())
 }
 
@@ -367,7 +374,8 @@ fn judge_end(raw: &RawSegment, watermark: u64) -> Ending {
 fn dropped(raw: &RawSegment, scan: &Scan, bad: &BadRange) -> Dropped {
     let after = (bad.first_seq - scan.base_seq) as usize;
     let intact = scan.positions[after..].iter().filter(|&&position| position != MISSING).count();
-    let end = scan.bad.last().map_or(bad.end, |last| last.end).max(if intact > 0 { scan.end_offset } else { 0 });
+    // Frames without records may follow as well.
+    let end = scan.bad.last().map_or(bad.end, |last| last.end).max(scan.end_offset);
     Dropped {
         path: raw.path.clone(),
         offset: bad.start,

@@ -71,8 +71,11 @@ fn quarantine(storage: &Arc<dyn Storage>, segment: &RawSegment, offset: u64, len
     let name = names::quarantined(segment.name, offset);
     let path = storage.describe(&name);
     match storage.open(&name) {
-        // Complete: it has got its name.
-        Ok(_) => return Ok(path),
+        // Complete: it has got its name, though perhaps in the system's memory only.
+        Ok(_) => {
+            storage.sync_dir(QUARANTINE).map_err(Error::io("sync", storage.describe(QUARANTINE)))?;
+            return Ok(path);
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(Error::io("open", path)(error)),
     }

@@ -17,7 +17,10 @@
 //! # }
 //! ```
 
+mod file;
 mod image;
+mod names;
+mod random;
 mod world;
 
 use super::{File, Lock, Storage};
@@ -40,7 +43,9 @@ pub enum Fault {
     Full,
     /// A write or read handles half of its bytes, and says so; other calls succeed.
     Short,
-    /// A read or write is interrupted; other calls succeed.
+    /// A write or read handles no byte, and says so; other calls succeed.
+    Zero,
+    /// The call does nothing, and says that it was interrupted.
     Interrupted,
 }
 
@@ -66,9 +71,48 @@ impl SimDisk {
         self.lock().calls
     }
 
+    /// How many calls have been made that only look.
+    pub fn reads(&self) -> u64 {
+        self.lock().reads
+    }
+
+    /// How many calls have gone wrong, because they were told to.
+    pub fn faults(&self) -> u64 {
+        self.lock().faults
+    }
+
+    /// Whether the last call that went wrong was to read or write bytes.
+    pub fn failed_transfer(&self) -> bool {
+        self.lock().failed_transfer
+    }
+
     /// Lets call number `call` (from 0, as [`SimDisk::calls`] counts) fail, and all later ones too if `for_ever`.
     pub fn fail_at(&self, call: u64, fault: Fault, for_ever: bool) {
         self.lock().fault = Some((call, fault, for_ever));
+    }
+
+    /// Lets look number `read` (from 0, as [`SimDisk::reads`] counts) fail, and all later ones too if `for_ever`.
+    pub fn fail_read_at(&self, read: u64, fault: Fault, for_ever: bool) {
+        self.lock().read_fault = Some((read, fault, for_ever));
+    }
+
+    /// Stops the process here: every call from now on fails and does nothing, until [`SimDisk::restart`].
+    pub fn stop(&self) {
+        self.lock().stopped = true;
+    }
+
+    /// Lets another process go on with the disk: no lock is held. The machine was not restarted, so what was not synced is
+    /// still seen, and still not durable.
+    pub fn restart(&self) {
+        let mut world = self.lock();
+        world.stopped = false;
+        world.locked.clear();
+    }
+
+    /// From now on no call fails any more that was told to.
+    pub fn heal(&self) {
+        let mut world = self.lock();
+        (world.fault, world.read_fault) = (None, None);
     }
 
     /// What a restart after a crash at this moment finds, as `loss` and `seed` decide. This disk stays as it is.
@@ -77,16 +121,52 @@ impl SimDisk {
         Self { world: Arc::new(Mutex::new(image)) }
     }
 
+    /// A copy of the disk as it is, on which another run of events can begin. On the copy nothing fails.
+    pub fn copy(&self) -> Self {
+        let copy = self.lock().copy();
+        Self { world: Arc::new(Mutex::new(copy)) }
+    }
+
+    /// Keeps a copy of the disk in the middle of every call from now on: after what it changes, and before what it makes
+    /// durable. [`SimDisk::take_moments`] gives them; a crash of one is a crash at that call.
+    pub fn keep_moments(&self) {
+        self.lock().moments = Some(Vec::new());
+    }
+
+    /// The copies that were kept since the last time, in order. None is kept from now on.
+    pub fn take_moments(&self) -> Vec<Self> {
+        let moments = self.lock().moments.take().unwrap_or_default();
+        moments.into_iter().map(|world| Self { world: Arc::new(Mutex::new(world)) }).collect()
+    }
+
     /// The names and sizes of all files, in order.
     pub fn files(&self) -> Vec<(String, usize)> {
         let world = self.lock();
-        world.names.iter().map(|(name, id)| (name.clone(), world.files[id].live.len())).collect()
+        world.directory.live.iter().map(|(name, id)| (name.clone(), world.files[id].live.len())).collect()
+    }
+
+    /// A number that differs, in all likelihood, between disks whose files differ in names or bytes, those left out of which
+    /// `counts` is false.
+    pub fn digest(&self, counts: impl Fn(&str) -> bool) -> u64 {
+        let world = self.lock();
+        let mut digest = 0xCBF2_9CE4_8422_2325_u64;
+        let mut mix = |word: u64| digest = (digest ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        for (name, id) in world.directory.live.iter().filter(|(name, _)| counts(name)) {
+            name.bytes().for_each(|byte| mix(byte.into()));
+            let (words, rest) = world.files[id].live.as_chunks::<8>();
+            mix((words.len() + rest.len()) as u64);
+            for (at, word) in words.iter().enumerate().filter(|(_, word)| **word != [0; 8]) {
+                mix(at as u64 ^ u64::from_le_bytes(*word));
+            }
+            rest.iter().for_each(|&byte| mix(byte.into()));
+        }
+        digest
     }
 
     /// The bytes of a file; `None` if there is none of that name.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
         let world = self.lock();
-        world.names.get(name).map(|id| world.files[id].live.clone())
+        world.directory.live.get(name).map(|id| world.files[id].live.to_vec())
     }
 
     /// Puts `bytes` in place of a file's, or makes a file of them, durably: to damage it, or to put an old copy back.
@@ -98,6 +178,11 @@ impl SimDisk {
     pub fn advance_clock(&self, micros: i64) {
         let mut world = self.lock();
         world.clock_us = world.clock_us.wrapping_add(micros);
+    }
+
+    /// The time that the clock shows.
+    pub fn clock(&self) -> Timestamp {
+        Timestamp::from_micros(self.lock().clock_us)
     }
 
     fn lock(&self) -> MutexGuard<'_, World> {
@@ -120,7 +205,11 @@ impl SimStorage {
     }
 
     fn existing(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let id = self.lock().find(name)?;
+        let id = {
+            let mut world = self.lock();
+            world.look_whole()?;
+            world.find(name)?
+        };
         Ok(self.handle(id))
     }
 }
@@ -148,8 +237,9 @@ impl Storage for SimStorage {
     }
 
     fn map(&self, name: &str) -> io::Result<annals_index::Bytes> {
-        let world = self.lock();
-        Ok(annals_index::Bytes::Read(world.files[&world.find(name)?].live.clone()))
+        let mut world = self.lock();
+        world.look_whole()?;
+        Ok(annals_index::Bytes::Read(world.files[&world.find(name)?].live.to_vec()))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -181,6 +271,7 @@ impl Storage for SimStorage {
 
     fn random(&self) -> io::Result<[u8; 16]> {
         let mut world = self.lock();
+        world.look_whole()?;
         Ok(u128::from_le_bytes(std::array::from_fn(|_| world.random.below(256) as u8)).to_le_bytes())
     }
 
@@ -233,6 +324,8 @@ impl File for SimFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.lock().files[&self.id].live.len() as u64)
+        let mut world = self.lock();
+        world.look_whole()?;
+        Ok(world.file(self.id).live.len() as u64)
     }
 }
