@@ -69,7 +69,7 @@ impl Default for Options {
             queue_bytes: QUEUE_BYTES_DEFAULT,
             unsealed_segments_max: UNSEALED_SEGMENTS_MAX_DEFAULT,
             background: Background::Threads,
-            map_files: true,
+            map_files: false,
         }
     }
 }
@@ -131,7 +131,8 @@ impl Options {
         self
     }
 
-    /// Whether index files are mapped into memory; otherwise they are read. Default: mapped.
+    /// Whether index files are mapped into memory; otherwise they are read. Default: read. A process that has mapped one is
+    /// killed by the system (SIGBUS) if anybody truncates it.
     #[must_use]
     pub fn map_files(mut self, map: bool) -> Self {
         self.map_files = map;

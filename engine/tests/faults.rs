@@ -1,11 +1,10 @@
-//! Faults around a log that is in use: failing disks under its threads, full and read-only file systems, files that are
-//! cut, locks that are taken away, clocks that go back.
+//! Faults around a log that is in use: failing disks under its threads, files that are cut, locks that are taken away,
+//! clocks that go back. What needs real file systems and processes is in `real_*.rs`.
 
 use annals::storage::sim::{Fault, SimDisk};
-use annals::{Background, Durability, Error, Log, Options, Reader, ScanRange, Timestamp};
+use annals::{Background, Durability, Error, Options, Reader, ScanRange, Timestamp};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -125,106 +124,6 @@ fn sealing_ends_though_others_append_without_a_pause() {
             done.store(true, std::sync::atomic::Ordering::Relaxed);
         });
     });
-}
-
-/// A small file system of its own, unmounted in the end.
-struct Mounted(PathBuf, #[expect(dead_code, reason = "kept until it is dropped")] tempfile::TempDir);
-
-impl Mounted {
-    /// `None`, with a line that says so, where this process may not mount.
-    fn tmpfs(options: &str) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().to_owned();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "annals-test"]).arg(&path).status();
-        match mounted {
-            Ok(status) if status.success() => Some(Self(path, dir)),
-            other => {
-                println!("SKIPPED: a tmpfs could not be mounted ({other:?}); this test needs root");
-                None
-            }
-        }
-    }
-
-    fn remount(&self, options: &str) {
-        let done = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status().unwrap();
-        assert!(done.success());
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-#[test]
-fn a_full_file_system_refuses_appends_and_goes_on_when_there_is_space() {
-    for size in [300u64 << 10, 450 << 10, 700 << 10] {
-        let Some(mounted) = Mounted::tmpfs(&format!("size={size}")) else { return };
-        let dir = mounted.0.join("log");
-        // Nothing is sealed in the background, which would make space.
-        let log = Options::new().segment_bytes(128 << 10).background(Background::Manual).create(&dir).unwrap();
-        let mut random = 1u64;
-        let mut text = || -> String {
-            (0..3_000)
-                .map(|_| {
-                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    char::from(33 + (random >> 33) as u8 % 90)
-                })
-                .collect()
-        };
-        let mut texts = Vec::new();
-        let refused = loop {
-            let next = text();
-            match log.append(&body(&next)) {
-                Ok(seq) => assert_eq!(seq as usize, texts.len()),
-                Err(error) => break error,
-            }
-            texts.push(next);
-            assert!(texts.len() < 10_000);
-        };
-        assert!(matches!(refused, Error::DiskFull { .. }), "{refused}");
-        assert!(matches!(log.append(&body(&"w".repeat(9_000))), Err(Error::DiskFull { .. })));
-        let check = |log: &Log| {
-            for (record, text) in log.reader().scan(ScanRange::all()).unwrap().zip(&texts) {
-                assert_eq!(record.unwrap().decode::<BTreeMap<String, String>>().unwrap()["text"], *text);
-            }
-            assert_eq!(log.next_seq() as usize, texts.len());
-        };
-        check(&log);
-        drop(log);
-        // Opened on the full disk: everything is there.
-        check(&Options::new().open(&dir).unwrap_or_else(|error| panic!("{size}: {error}")));
-        mounted.remount("size=4m");
-        let log = Options::new().segment_bytes(128 << 10).open(&dir).unwrap();
-        check(&log);
-        let next = text();
-        log.append(&body(&next)).unwrap();
-        texts.push(next);
-        log.seal().unwrap();
-        assert_eq!(count(&log.reader()), texts.len());
-        assert!(log.reader().verify(&mut |_| ()).unwrap().is_sound());
-    }
-}
-
-#[test]
-fn a_read_only_file_system_is_read_and_not_written() {
-    let Some(mounted) = Mounted::tmpfs("size=8m") else { return };
-    let dir = mounted.0.join("log");
-    let log = Options::new().create(&dir).unwrap();
-    log.append(&body("a")).unwrap();
-    log.seal().unwrap();
-    log.append(&body("b")).unwrap();
-    log.close().unwrap();
-    mounted.remount("ro");
-    let reader = Reader::open(&dir).unwrap();
-    assert_eq!(count(&reader), 2);
-    assert!(reader.verify(&mut |_| ()).unwrap().is_sound());
-    assert_eq!(reader.info().unwrap().end_seq, 2);
-    let error = Options::new().open(&dir).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error}");
-    mounted.remount("rw");
-    assert_eq!(Options::new().open(&dir).unwrap().next_seq(), 2);
 }
 
 fn segments(dir: &Path, ending: &str) -> Vec<PathBuf> {

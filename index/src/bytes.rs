@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Deref;
 
+/// The most bytes of a file that are read into memory: some six times what the index of the largest segment can have.
+pub const INDEX_BYTES_MAX: u64 = 24 << 20;
+
 /// The bytes of an immutable file.
 #[derive(Debug)]
 pub enum Bytes {
@@ -36,11 +39,15 @@ impl Bytes {
     /// Reads `file` whole, from its start.
     ///
     /// # Errors
-    /// What the operating system says of the reading.
-    pub fn read(mut file: &File) -> io::Result<Self> {
+    /// [`io::ErrorKind::FileTooLarge`] if it has more than [`INDEX_BYTES_MAX`], and what the operating system says of the
+    /// reading.
+    pub fn read(file: &File) -> io::Result<Self> {
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(Self::Read(bytes))
+        file.take(INDEX_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 > INDEX_BYTES_MAX {
+            true => Err(io::ErrorKind::FileTooLarge.into()),
+            false => Ok(Self::Read(bytes)),
+        }
     }
 }
 

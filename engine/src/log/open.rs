@@ -58,7 +58,7 @@ impl Options {
 
     fn storage(&self, path: &Path) -> Arc<dyn Storage> {
         let storage = DirStorage::new(path);
-        Arc::new(if self.map_files { storage } else { storage.without_maps() })
+        Arc::new(if self.map_files { storage.with_maps() } else { storage })
     }
 
     fn run(&self, storage: Arc<dyn Storage>, mode: Mode) -> Result<Log> {

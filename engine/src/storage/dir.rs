@@ -19,13 +19,13 @@ pub struct DirStorage {
 impl DirStorage {
     /// The directory at `root`, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), map_files: true }
+        Self { root: root.into(), map_files: false }
     }
 
-    /// Reads index files instead of mapping them, for file systems where files may be truncated by others.
+    /// Maps index files instead of reading them. Who truncates one then kills the process.
     #[must_use]
-    pub fn without_maps(mut self) -> Self {
-        self.map_files = false;
+    pub fn with_maps(mut self) -> Self {
+        self.map_files = true;
         self
     }
 
@@ -119,10 +119,11 @@ impl Storage for DirStorage {
         if !is_same_file(&file, &path)? {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "a process that has just replaced the lock file"));
         }
+        let root = lock_dir(&self.root)?;
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(holder.as_bytes())?;
-        Ok(Box::new(RealLock { _file: file }))
+        Ok(Box::new(RealLock { file, root }))
     }
 
     fn now(&self) -> Timestamp {
@@ -150,10 +151,41 @@ impl Storage for DirStorage {
 
 #[derive(Debug)]
 struct RealLock {
-    _file: fs::File,
+    file: fs::File,
+    root: Option<fs::File>,
 }
 
 impl Lock for RealLock {}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // Closing the files isn't enough: a child process that is being started shares them until it runs its program.
+        if let Some(root) = &self.root {
+            let _ = root.unlock();
+        }
+        let _ = self.file.unlock();
+    }
+}
+
+/// Locks the directory itself, so that who removes the lock file of a living writer admits no second one. `None` where
+/// directories can't be locked.
+#[cfg(unix)]
+fn lock_dir(root: &Path) -> io::Result<Option<fs::File>> {
+    let dir = fs::File::open(root)?;
+    match dir.try_lock() {
+        Ok(()) => Ok(Some(dir)),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::WouldBlock, "a process whose lock file was removed or replaced"))
+        }
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// Elsewhere a directory can't be opened, and neither can an open, locked file be removed.
+#[cfg(not(unix))]
+fn lock_dir(_root: &Path) -> io::Result<Option<fs::File>> {
+    Ok(None)
+}
 
 #[derive(Debug)]
 struct RealFile(fs::File);
@@ -202,6 +234,13 @@ impl File for RealFile {
         write_zeros(self, self.len()?, len)
     }
 
+    /// Not by `std`, which repeats a sync that was interrupted: what the first one had to tell may be lost by then.
+    #[cfg(target_os = "linux")]
+    fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fdatasync(&self.0)?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
@@ -221,7 +260,12 @@ fn write_zeros(file: &RealFile, mut from: u64, to: u64) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
+fn sync_dir_at(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::fsync(&fs::File::open(path)?)?)
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
 fn sync_dir_at(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
 }
