@@ -62,7 +62,8 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     for (index, name) in raws.iter().enumerate() {
         let is_last = index + 1 == raws.len();
         let until_seq = match raws.get(index + 1) {
-            Some(next) if until_seq != u64::MAX => until_seq.min(next.base_seq),
+            // Everything below a segment's base is durable, whatever the head that was read before said.
+            Some(next) if until_seq != u64::MAX => next.base_seq,
             _ => until_seq,
         };
         if let Some(raw) = known.raws().find(|raw| raw.name == *name) {
