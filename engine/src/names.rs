@@ -95,6 +95,7 @@ pub(crate) fn quarantined_segment(name: &str) -> Option<SegmentName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn names_come_back_and_sort_as_the_log_does() {
@@ -105,6 +106,22 @@ mod tests {
         assert!(name < later && name.to_string() < later.to_string());
         let extreme = SegmentName { base_seq: SEQ_LIMIT, ordinal: ORDINAL_LIMIT - 1, kind: SegmentKind::Raw };
         assert_eq!(SegmentName::parse(&extreme.to_string()), Some(extreme));
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_comes_back(base_seq: u64, ordinal: u64, kind in 0..3usize, offset: u64) {
+            let kind = [SegmentKind::Raw, SegmentKind::Sealed, SegmentKind::Index][kind];
+            let name = SegmentName { base_seq, ordinal, kind };
+            prop_assert_eq!(SegmentName::parse(&name.to_string()), Some(name));
+            let kept = quarantined(name, offset);
+            prop_assert_eq!(quarantined_segment(kept.strip_prefix("quarantine/").unwrap()), Some(name));
+        }
+
+        #[test]
+        fn a_text_is_one_name_or_none(text in "[0-9+]{18,21}-[0-9+]{9,12}\\.(log|seg|idx|tmp)") {
+            prop_assert!(SegmentName::parse(&text).is_none_or(|name| name.to_string() == text));
+        }
     }
 
     #[test]

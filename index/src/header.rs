@@ -217,6 +217,7 @@ fn array<const N: usize>(bytes: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn header() -> FileHeader {
         FileHeader {
@@ -234,6 +235,21 @@ mod tests {
     #[test]
     fn a_header_comes_back_as_it_was_written() {
         assert_eq!(FileHeader::decode(&header().encode(), FileKind::Raw), Ok(header()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_comes_back(
+            kind in 0..4usize, compatible: u64, ids: ([u8; 16], [u8; 16]), numbers: (u64, u64, i64),
+            specific in proptest::array::uniform32(any::<u8>()),
+        ) {
+            let kind = [FileKind::Identity, FileKind::Raw, FileKind::Sealed, FileKind::Index][kind];
+            let (base_seq, ordinal, created_us) = numbers;
+            let (log_id, file_id) = ids;
+            let specific = std::array::from_fn(|i| specific[i % 32]);
+            let header = FileHeader { kind, compatible, log_id, file_id, base_seq, ordinal, created_us, specific };
+            prop_assert_eq!(FileHeader::decode(&header.encode(), kind), Ok(header));
+        }
     }
 
     #[test]

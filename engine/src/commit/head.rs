@@ -75,6 +75,19 @@ impl Head {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_head_comes_back(
+            reads_written: bool, seqs: (u64, u64, u64), incarnation: [u8; 16], boot_id: [u8; 16],
+        ) {
+            let (durable_seq, written_seq, ordinal) = seqs;
+            let incarnation = Incarnation(incarnation);
+            let head = Head { reads_written, durable_seq, written_seq, ordinal, incarnation, boot_id };
+            prop_assert_eq!(Head::decode(&head.encode()), Some(head));
+        }
+    }
 
     #[test]
     fn a_head_comes_back_and_every_flipped_bit_makes_it_none() {

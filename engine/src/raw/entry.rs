@@ -145,6 +145,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 mod tests {
     use super::*;
     use crate::FileId;
+    use proptest::prelude::*;
 
     fn salt(id: u8) -> Salt {
         Salt::of(FileId([id; 16]))
@@ -166,6 +167,34 @@ mod tests {
         let (record, len) = decode(&bytes, 9, Incarnation([2; 16]), salt(1)).unwrap();
         assert_eq!((record.key, record.body, len), (&b"key"[..], &[0x80][..], bytes.len()));
         assert_eq!((record.seq, record.timestamp.as_micros()), (9, -7));
+    }
+
+    proptest! {
+        #[test]
+        fn any_entries_come_back_one_after_the_other(
+            entries in prop::collection::vec(
+                (any::<i64>(), prop::collection::vec(any::<u8>(), 0..40), prop::collection::vec(any::<u8>(), 0..90)),
+                1..9,
+            ),
+            first_seq in 0..1u64 << 62,
+        ) {
+            let mut payload = Vec::new();
+            for (time, key, body) in &entries {
+                let start = begin(&mut payload, Timestamp::from_micros(*time), key);
+                payload.extend_from_slice(body);
+                set_len(&mut payload[start..]);
+            }
+            checksum_all(&mut payload);
+            place(&mut payload, first_seq, None, salt(1), |_| ());
+            let mut rest = &payload[..];
+            for (seq, (time, key, body)) in (first_seq..).zip(&entries) {
+                let (record, len) = decode(rest, seq, Incarnation([2; 16]), salt(1)).unwrap();
+                let expected = (seq, Timestamp::from_micros(*time), &key[..], &body[..]);
+                prop_assert_eq!((record.seq, record.timestamp, record.key, record.body), expected);
+                rest = &rest[len..];
+            }
+            prop_assert!(rest.is_empty());
+        }
     }
 
     #[test]

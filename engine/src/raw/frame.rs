@@ -193,6 +193,7 @@ fn array<const N: usize>(bytes: &[u8; FRAME_HEADER_BYTES], at: usize) -> [u8; N]
 mod tests {
     use super::*;
     use crate::FileId;
+    use proptest::prelude::*;
 
     fn salt() -> Salt {
         Salt::of(FileId([3; 16]))
@@ -215,6 +216,34 @@ mod tests {
     #[test]
     fn a_header_comes_back_as_it_was_written() {
         assert_eq!(FrameHeader::decode(&header().encode(salt()), salt()), Ok(header()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_that_is_sound_comes_back(
+            kind in 1u8..=4, count in 1u32..1_000, payload: u16, first_seq in 0..SEQ_LIMIT - 1_000, behind: u64,
+            ids: ([u8; 16], [u8; 16]), times: (i64, i64), payload_crc: u32,
+        ) {
+            let kind = FrameKind::from_u8(kind).unwrap();
+            let (count, payload_len) = match kind {
+                FrameKind::Data => (count, count * ENTRY_HEADER_BYTES as u32 + u32::from(payload)),
+                FrameKind::Pad => (0, payload.into()),
+                FrameKind::Watermark | FrameKind::Close => (0, 0),
+            };
+            let header = FrameHeader {
+                kind,
+                payload_len,
+                count,
+                first_seq,
+                watermark: first_seq.saturating_sub(behind),
+                incarnation: Incarnation(ids.0),
+                time_min: Timestamp::from_micros(times.0),
+                time_max: Timestamp::from_micros(times.1),
+                payload_crc,
+            };
+            let salt = Salt::of(FileId(ids.1));
+            prop_assert_eq!(FrameHeader::decode(&header.encode(salt), salt), Ok(header));
+        }
     }
 
     #[test]
