@@ -111,7 +111,7 @@ mod checked {
     ) -> MutexGuard<'a, T> {
         drop(guard);
         shuttle::thread::yield_now();
-        if shuttle::rand::thread_rng().next_u32() % 2 == 0 {
+        if shuttle::rand::thread_rng().next_u32().is_multiple_of(2) {
             pass(left);
         }
         mutex.lock().unwrap_or_else(PoisonError::into_inner)

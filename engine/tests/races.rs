@@ -21,14 +21,13 @@ fn within<T: Send + 'static>(seconds: u64, what: &str, work: impl FnOnce() -> T 
     wait.recv_timeout(Duration::from_secs(seconds)).unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 
-/// What changes a listing of the directory.
-type Listing = Box<dyn FnMut(&mut Vec<String>) + Send>;
+type ChangeNames = dyn FnMut(&mut Vec<String>) + Send;
 
 /// What is done to the calls of a disk.
 #[derive(Default)]
 struct Plan {
     /// Changes what a listing of the directory says.
-    listing: Mutex<Option<Listing>>,
+    listing: Mutex<Option<Box<ChangeNames>>>,
     /// Until when the head is half written.
     torn_until: Mutex<Option<Instant>>,
     /// Whether syncs wait.

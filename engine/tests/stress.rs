@@ -41,6 +41,11 @@ fn event(writer: u64, number: u64) -> Event {
     Event { writer, number, text }
 }
 
+/// Leaves the processor to those who write.
+fn pause() {
+    std::thread::sleep(Duration::from_millis(1));
+}
+
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
 }
@@ -106,12 +111,12 @@ impl Stress<'_> {
     fn get(&self, reader: &Reader, seed: u64) {
         let mut random = Random(seed);
         while !self.is_over() {
-            let end = reader.end_seq();
-            if end > 0 {
-                let seq = random.below(end);
+            for _ in 0..20 {
+                let Some(seq) = reader.end_seq().checked_sub(1).map(|last| random.below(last + 1)) else { break };
                 self.check(seq, &reader.get(seq).unwrap().expect("below the end"));
             }
-            let _ = reader.refresh().unwrap();
+            reader.refresh().unwrap();
+            pause();
         }
     }
 
@@ -128,6 +133,7 @@ impl Stress<'_> {
                 let n = if backward { records.len() - 1 - n } else { n };
                 self.check(first + n as u64, record);
             }
+            pause();
         }
     }
 

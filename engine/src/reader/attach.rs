@@ -32,6 +32,8 @@ pub(crate) struct Attachment {
 struct State {
     file: Option<Arc<dyn File>>,
     seen: Option<Head>,
+    /// What stood in the head for so long that it is damage, and worth no more waiting.
+    damaged: Option<[u8; HEAD_BYTES]>,
 }
 
 impl Attachment {
@@ -146,10 +148,14 @@ impl Attachment {
             if let Some(head) = Head::decode(&bytes) {
                 return Some(head).filter(|head| head.boot_id == self.boot_id);
             }
+            if state.damaged == Some(bytes) {
+                return None;
+            }
             // It was caught while it was being written, by a thread that may have been stopped in the middle of it. To
             // go on without it would be to show what is not durable.
             thread::sleep(HEAD_PAUSE);
         }
+        state.damaged = Some(bytes);
         None
     }
 }
