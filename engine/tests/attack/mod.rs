@@ -304,29 +304,33 @@ pub(crate) fn read_after(disk: &SimDisk, records: &[RecordBuf], context: &str) -
     Seen { lost, end_seq: reader.end_seq(), verified }
 }
 
-/// Runs `work` over `items` on several threads, all of them whatever fails, and then says what failed.
-pub(crate) fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
+/// Runs `work` over `items` on many threads, since verifying waits where a writer could be at work. All of them are run
+/// whatever fails; then it says what failed, and ends with the line that repeats the first failure, by `case`.
+pub(crate) fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) + Sync, case: impl Fn(&T) -> String) {
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..8 {
+        for _ in 0..48 {
             scope.spawn(|| {
-                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { break };
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(item))) {
                         let text = panic.downcast_ref::<String>().cloned();
                         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-                        failures.lock().unwrap().push(text.unwrap_or_default());
+                        failures.lock().unwrap().push((index, text.unwrap_or_default()));
                     }
                 }
             });
         }
     });
     let failures = failures.into_inner().unwrap();
-    assert!(
-        failures.is_empty(),
-        "{} of {} failed: {:#?}",
-        failures.len(),
-        items.len(),
-        &failures[..failures.len().min(40)]
-    );
+    for (_, text) in failures.iter().take(40) {
+        println!("{text}");
+    }
+    if let Some((index, _)) = failures.first() {
+        let test = "cargo test --release -p annals --test every_byte repeat -- --exact --nocapture";
+        println!("{} of {} failed", failures.len(), items.len());
+        panic!("ANNALS_REPLAY='{}' {test}", case(&items[*index]));
+    }
 }
