@@ -104,8 +104,7 @@ impl Storage for DirStorage {
 
     fn lock(&self, name: &str, holder: &str) -> io::Result<Box<dyn Lock>> {
         let path = self.path(name);
-        let mut file =
-            open_file(OpenOptions::new().read(true).write(true).create(true).truncate(false), &path)?;
+        let mut file = open_file(OpenOptions::new().read(true).write(true).create(true).truncate(false), &path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -223,6 +222,20 @@ impl File for RealFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn data_from(&self, offset: u64) -> io::Result<u64> {
+        use rustix::fs::{SeekFrom, seek};
+        use rustix::io::Errno;
+        // Moves the handle's own place, which nothing here uses.
+        match seek(&self.0, SeekFrom::Data(offset)) {
+            Ok(at) => Ok(at),
+            Err(Errno::NXIO) => Ok(self.len()?.max(offset)),
+            // Not every file system knows its holes.
+            Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(offset),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

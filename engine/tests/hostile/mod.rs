@@ -59,7 +59,8 @@ pub(crate) fn make(path: &Path, seed: u64, number: u64) -> String {
     log.close().expect("close");
     let identity = fs::read(path.join("identity")).expect("it was created");
     let log_id = *identity[32..].first_chunk().expect("a header");
-    let mut victim = Victim { path: path.to_owned(), log_id, random: Random(seed.wrapping_mul(0x1_0000_01B3).wrapping_add(number)) };
+    let mut victim =
+        Victim { path: path.to_owned(), log_id, random: Random(seed.wrapping_mul(0x1_0000_01B3).wrapping_add(number)) };
     let makers: [fn(&mut Victim) -> String; 12] = [
         Victim::bomb,
         Victim::many_rows,
@@ -85,7 +86,8 @@ impl Victim {
 
     fn names(&self, ending: &str) -> Vec<String> {
         let names = fs::read_dir(&self.path).expect("the directory is ours");
-        let mut names: Vec<_> = names.map(|entry| entry.expect("listed").file_name().into_string().expect("ours")).collect();
+        let mut names: Vec<_> =
+            names.map(|entry| entry.expect("listed").file_name().into_string().expect("ours")).collect();
         names.retain(|name| name.ends_with(ending));
         names.sort();
         names
@@ -252,7 +254,8 @@ impl Victim {
 
     /// A footer whose sections tell of what is not there, or of far too much.
     fn lying_section(&mut self) -> String {
-        let tag = self.random.choose(&[b"BLKS", b"SHAP", b"NODE", b"MERK", b"SRCS", b"RUNS", b"SUMM", b"DICT", b"STAT"]);
+        let tag =
+            self.random.choose(&[b"BLKS", b"SHAP", b"NODE", b"MERK", b"SRCS", b"RUNS", b"SUMM", b"DICT", b"STAT"]);
         let len = self.random.choose(&[0, 100, 5_000_000, 30 << 20]) as usize;
         let fill = self.random.choose(&[0, 1, 0x34, 0x7f, 0xff]);
         let mut section = vec![fill; len];
@@ -304,7 +307,8 @@ impl Victim {
         let path = self.path.join(&name);
         let _ = fs::remove_file(&path);
         let _ = fs::remove_dir_all(&path);
-        let targets = ["/dev/zero", "/dev/null", "/dev/full", ".", "..", "/", "nowhere", &name, "/proc/self/mem", "identity"];
+        let targets =
+            ["/dev/zero", "/dev/null", "/dev/full", ".", "..", "/", "nowhere", &name, "/proc/self/mem", "identity"];
         match self.random.below(4) {
             0 => {
                 mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
@@ -326,7 +330,8 @@ impl Victim {
     fn crowd(&mut self) -> String {
         let count = self.random.choose(&[10, 300, 2_000]);
         for n in 0..count {
-            let (base, ordinal) = (self.random.next() >> self.random.below(64), self.random.next() >> self.random.below(64));
+            let (base, ordinal) =
+                (self.random.next() >> self.random.below(64), self.random.next() >> self.random.below(64));
             let ending = self.random.choose(&["log", "seg", "idx", "tmp", "log.tmp", "SEG", ""]);
             let name = match self.random.below(6) {
                 0 => format!("..{n}"),
