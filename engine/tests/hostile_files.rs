@@ -110,9 +110,13 @@ fn read(reader: &Reader) {
         let mut text = Vec::new();
         loop {
             match scan.advance() {
-                Ok(Some(record)) => {
+                // The text of the largest record is larger than what may be held here, and is the caller's.
+                Ok(Some(record)) if record.body().len() <= 1 << 20 => {
                     text.clear();
                     let _ = record.to_json(&mut text);
+                }
+                Ok(Some(record)) => {
+                    let _ = annals::msgpack::validate_body(record.body());
                 }
                 Ok(None) => break,
                 Err(Error::Damaged(_)) => {}

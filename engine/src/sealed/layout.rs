@@ -175,3 +175,25 @@ impl Trailer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trailer_of_a_file_that_is_shorter_than_itself_is_refused() {
+        let header = FileHeader {
+            kind: FileKind::Sealed,
+            compatible: 0,
+            log_id: [1; 16],
+            file_id: [2; 16],
+            base_seq: 0,
+            ordinal: 1,
+            created_us: 0,
+            specific: [0; SPECIFIC_BYTES],
+        };
+        let salt = Salt::of(&header);
+        let trailer = Trailer { directory_at: 128, directory_len: 0, directory_crc: salt.crc(&[]), file_len: 100 };
+        assert!(Trailer::decode(&trailer.encode(&header, salt), salt, 100).is_err());
+    }
+}
