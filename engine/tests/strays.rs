@@ -1,6 +1,10 @@
 //! Files that are in a log's directory and none of the log, under names and with claims that lead far away: nothing is
 //! lost to them, and nothing goes on for ever because of them.
 
+#[path = "../../fuzz/cases/src/forge.rs"]
+#[allow(dead_code, reason = "the fuzz targets use more of it")]
+mod forge;
+
 use annals::storage::sim::SimDisk;
 use annals::{Background, Error, Log, Options, Reader, ScanRange};
 use std::collections::BTreeMap;
@@ -93,4 +97,22 @@ fn a_stray_raw_segment_costs_no_record_of_the_log() {
         nothing_is_lost_to(&format!("{base:020}-0000000099.log"), b"anything");
         nothing_is_lost_to(&format!("{base:020}-0000000001.log"), b"anything");
     }
+}
+
+#[test]
+fn a_summary_that_tells_of_too_many_bytes_adds_up_to_no_small_number() {
+    let disk = log_on(1);
+    let log = options().open_or_create_on(disk.storage()).unwrap();
+    log.seal().unwrap();
+    log.close().unwrap();
+    let sealed: Vec<_> = disk.files().into_iter().map(|(name, _)| name).filter(|name| name.ends_with(".seg")).collect();
+    assert!(sealed.len() > 1);
+    let mut bytes = disk.read(&sealed[0]).unwrap();
+    // The summary is the last section, and bytes of bodies the last of its numbers.
+    let directory = forge::u64_at(&bytes, bytes.len() - forge::TRAILER_BYTES + 136) as usize;
+    bytes[directory - 8..directory].fill(0xff);
+    forge::repair_sealed(&mut bytes);
+    disk.replace(&sealed[0], &bytes);
+    let info = Reader::open_on(disk.storage()).unwrap().info().unwrap();
+    assert_eq!(info.sealed_body_bytes, u64::MAX);
 }

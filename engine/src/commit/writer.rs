@@ -94,7 +94,7 @@ impl Writer {
         let active = self.active()?;
         write_all_at(&*active.file, &chunk.bytes, chunk.offset).map_err(Error::io("write", active.path.clone()))?;
         active.extend(|scan| {
-            scan.positions.extend_from_slice(&chunk.positions);
+            scan.positions.extend(&chunk.positions);
             chunk.headers.iter().for_each(|header| scan.note(header));
             scan.end_offset = chunk.offset + chunk.bytes.len() as u64;
         });

@@ -7,21 +7,19 @@ use crate::checksum::Salt;
 use crate::raw::entry::{self, ENTRY_HEADER_BYTES};
 use crate::raw::frame::{FRAME_ALIGN, FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, FrameKind};
 use crate::raw::header::DATA_START;
+use crate::raw::positions::Positions;
 use crate::raw::window::{Window, is_zero};
 use crate::storage::File;
 use crate::{Incarnation, Timestamp};
 use std::io;
-
-/// Stands in [`Scan::positions`] for a record that could not be read.
-pub(crate) const MISSING: u32 = u32::MAX;
 
 /// What a raw segment holds, as far as it has been read.
 #[derive(Debug, Clone)]
 pub(crate) struct Scan {
     /// The segment's first seq.
     pub(crate) base_seq: u64,
-    /// Where the entry of each record from `base_seq` on begins in the file, or [`MISSING`].
-    pub(crate) positions: Vec<u32>,
+    /// Where the entry of each record from `base_seq` on begins in the file.
+    pub(crate) positions: Positions,
     /// Where the next frame begins.
     pub(crate) end_offset: u64,
     /// The highest watermark that an intact frame carries.
@@ -57,7 +55,7 @@ impl Scan {
     pub(crate) fn new(base_seq: u64) -> Self {
         Self {
             base_seq,
-            positions: Vec::new(),
+            positions: Positions::default(),
             end_offset: DATA_START,
             watermark: 0,
             closed: false,
@@ -69,7 +67,7 @@ impl Scan {
 
     /// The seq after the last record that was found, or is known to be missing.
     pub(crate) fn end_seq(&self) -> u64 {
-        self.base_seq + self.positions.len() as u64
+        self.base_seq + self.positions.len()
     }
 
     /// Takes in an intact frame at `offset`.
@@ -100,10 +98,7 @@ impl Scan {
 
     /// Notes the records before `seq` as missing.
     fn skip_to(&mut self, seq: u64) {
-        let count = seq.saturating_sub(self.base_seq) as usize;
-        if count > self.positions.len() {
-            self.positions.resize(count, MISSING);
-        }
+        self.positions.skip_to(seq.saturating_sub(self.base_seq));
     }
 }
 
@@ -194,6 +189,7 @@ impl<'a> Scanner<'a> {
         let mut at = start + FRAME_ALIGN;
         let mut found = None;
         'search: while at < self.window.file_len() {
+            at = self.window.data_from(at)? / FRAME_ALIGN * FRAME_ALIGN;
             let bytes = self.window.bytes(at, STEP_BYTES)?;
             let candidate = bytes.chunks(FRAME_ALIGN as usize).position(|chunk| chunk.starts_with(&FRAME_MAGIC));
             let Some(chunk) = candidate else {
@@ -252,43 +248,72 @@ impl<'a> Scanner<'a> {
             let why = format!("a frame that begins at record {} where record {seq} belongs", header.first_seq);
             return Ok(Found::Broken(header, why));
         }
-        let frame = self.window.bytes(offset, header.frame_bytes() as usize)?;
-        if (frame.len() as u64) < header.frame_bytes() {
+        if offset + header.frame_bytes() > self.window.file_len() {
             return Ok(Found::Broken(header, "the file ends inside a frame".into()));
         }
-        let (payload, padding) = frame[FRAME_HEADER_BYTES..].split_at(header.payload_len as usize);
-        if !is_zero(padding) {
-            return Ok(Found::Broken(header, "a frame followed by bytes that are not zero".into()));
+        let checked = match header.kind {
+            FrameKind::Data => self.check_entries(&header, offset + FRAME_HEADER_BYTES as u64)?,
+            _ => self.check_empty(&header, offset + FRAME_HEADER_BYTES as u64)?,
+        };
+        if let Err(why) = checked {
+            return Ok(Found::Broken(header, why));
         }
-        Ok(match check_payload(&header, payload, self.salt, &mut self.lens) {
-            Ok(()) => Found::Intact(header),
-            Err(why) => Found::Broken(header, why),
+        let end = offset + (FRAME_HEADER_BYTES as u64) + u64::from(header.payload_len);
+        let padding = self.window.bytes(end, (offset + header.frame_bytes() - end) as usize)?;
+        Ok(match is_zero(padding) {
+            true => Found::Intact(header),
+            false => Found::Broken(header, "a frame followed by bytes that are not zero".into()),
         })
     }
-}
 
-/// Checks every byte of a frame's payload, and notes the lengths of its entries.
-fn check_payload(header: &FrameHeader, payload: &[u8], salt: Salt, lens: &mut Vec<u32>) -> Result<(), String> {
-    lens.clear();
-    if header.kind != FrameKind::Data {
-        return match is_zero(payload) && salt.checksum(payload) == header.payload_crc {
-            true => Ok(()),
-            false => Err("a frame without records whose payload is not zero".into()),
-        };
-    }
-    let mut hasher = crc32fast::Hasher::new();
-    let mut rest = payload;
-    for seq in header.first_seq..header.end_seq() {
-        let (record, len) = entry::decode(rest, seq, header.incarnation, salt).map_err(|error| error.to_string())?;
-        if record.timestamp < header.time_min || record.timestamp > header.time_max {
-            return Err(format!("record {seq} lies outside the times of its frame"));
+    /// Checks every byte of a payload without records, a window at a time.
+    fn check_empty(&mut self, header: &FrameHeader, mut at: u64) -> io::Result<Result<(), String>> {
+        const STEP_BYTES: usize = 64 << 10;
+        let end = at + u64::from(header.payload_len);
+        let mut hasher = crc32fast::Hasher::new();
+        self.lens.clear();
+        while at < end {
+            let bytes = self.window.bytes(at, STEP_BYTES.min((end - at) as usize))?;
+            if !is_zero(bytes) {
+                return Ok(Err("a frame without records whose payload is not zero".into()));
+            }
+            hasher.update(bytes);
+            at += bytes.len() as u64;
         }
-        hasher.update(&rest[..4]);
-        lens.push(len as u32);
-        rest = &rest[len..];
+        Ok(match self.salt.salted(hasher.finalize()) == header.payload_crc {
+            true => Ok(()),
+            false => Err("a frame without records that does not match its payload checksum".into()),
+        })
     }
-    match rest.is_empty() && salt.salted(hasher.finalize()) == header.payload_crc {
-        true => Ok(()),
-        false => Err("a frame that does not match its payload checksum".into()),
+
+    /// Checks every byte of a payload with records, one record at a time, and notes the lengths of the entries: memory is
+    /// that of the largest record, whatever length a header tells.
+    fn check_entries(&mut self, header: &FrameHeader, mut at: u64) -> io::Result<Result<(), String>> {
+        let end = at + u64::from(header.payload_len);
+        let mut hasher = crc32fast::Hasher::new();
+        self.lens.clear();
+        for seq in header.first_seq..header.end_seq() {
+            let left = (end - at) as usize;
+            let peeked = entry::peek(self.window.bytes(at, ENTRY_HEADER_BYTES.min(left))?);
+            let wanted = match peeked {
+                Ok((len, _)) => len.min(left),
+                Err(error) => return Ok(Err(error.to_string())),
+            };
+            let bytes = self.window.bytes(at, wanted)?;
+            let (record, len) = match entry::decode(bytes, seq, header.incarnation, self.salt) {
+                Ok(decoded) => decoded,
+                Err(error) => return Ok(Err(error.to_string())),
+            };
+            if record.timestamp < header.time_min || record.timestamp > header.time_max {
+                return Ok(Err(format!("record {seq} lies outside the times of its frame")));
+            }
+            hasher.update(&bytes[..4]);
+            self.lens.push(len as u32);
+            at += len as u64;
+        }
+        Ok(match at == end && self.salt.salted(hasher.finalize()) == header.payload_crc {
+            true => Ok(()),
+            false => Err("a frame that does not match its payload checksum".into()),
+        })
     }
 }

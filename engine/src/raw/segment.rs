@@ -5,7 +5,8 @@ use crate::error::{Damage, Error, Result};
 use crate::names::SegmentName;
 use crate::raw::entry::{self, ENTRY_BYTES_MAX, ENTRY_HEADER_BYTES};
 use crate::raw::header::DATA_START;
-use crate::raw::scan::{BadRange, MISSING, Scan};
+use crate::raw::positions::Position;
+use crate::raw::scan::{BadRange, Scan};
 use crate::record::{RecordKind, StoredRecord};
 use crate::storage::{File, read_exact_at};
 use crate::sync::{RwLock, RwLockReadGuard};
@@ -65,17 +66,16 @@ impl RawSegment {
     /// [`Error::Damaged`] if the record is known to be lost.
     fn locate(&self, seq: u64) -> Result<Option<(u64, usize, Incarnation)>> {
         let scan = self.scan();
-        let Some(index) = seq.checked_sub(scan.base_seq).and_then(|index| usize::try_from(index).ok()) else {
-            return Ok(None);
+        let Some(number) = seq.checked_sub(scan.base_seq) else { return Ok(None) };
+        let position = match scan.positions.get(number) {
+            Some(Position::At(position)) => position,
+            Some(Position::Missing) => return Err(self.missing(&scan, seq)),
+            None => return Ok(None),
         };
-        let Some(&position) = scan.positions.get(index) else { return Ok(None) };
-        if position == MISSING {
-            return Err(self.missing(&scan, seq));
-        }
         // A record that ends a run of readable ones may be followed by bad bytes: its own length decides then.
-        let end = match scan.positions.get(index + 1) {
-            Some(&MISSING) => u64::from(position) + ENTRY_BYTES_MAX as u64,
-            Some(&next) => u64::from(next),
+        let end = match scan.positions.get(number + 1) {
+            Some(Position::Missing) => u64::from(position) + ENTRY_BYTES_MAX as u64,
+            Some(Position::At(next)) => u64::from(next),
             None => scan.end_offset,
         };
         let run = scan.runs.partition_point(|&(first, _)| first <= seq);

@@ -42,9 +42,17 @@ impl<'a> Window<'a> {
         Ok(&self.buffer[at..at + want])
     }
 
+    /// Where from `offset` on bytes may be other than zero, at most the end of the file.
+    pub(crate) fn data_from(&self, offset: u64) -> io::Result<u64> {
+        // What is held has been read already.
+        let is_held = self.start <= offset && offset < self.start + self.buffer.len() as u64;
+        if is_held { Ok(offset) } else { Ok(self.file.data_from(offset)?.min(self.len)) }
+    }
+
     /// Whether there are only zeros from `offset` to the end of the file.
     pub(crate) fn is_zero_from(&mut self, mut offset: u64) -> io::Result<bool> {
         while offset < self.len {
+            offset = self.data_from(offset)?;
             let bytes = self.bytes(offset, WINDOW_BYTES)?;
             if !is_zero(bytes) {
                 return Ok(false);
@@ -83,6 +91,7 @@ impl<'a> Window<'a> {
     pub(crate) fn end_of_data(&mut self, from: u64) -> io::Result<u64> {
         let (mut at, mut end) = (from, from);
         while at < self.len {
+            at = self.data_from(at)?;
             let bytes = self.bytes(at, WINDOW_BYTES)?;
             if let Some(last) = bytes.iter().rposition(|&byte| byte != 0) {
                 end = at + last as u64 + 1;

@@ -67,7 +67,7 @@ impl Reader {
         // In this order: the list is to have every segment of what is visible.
         let visible = self.end_seq();
         let chain = source.view.chain();
-        let mut sealed_body_bytes = 0;
+        let mut sealed_body_bytes = 0u64;
         let mut segments = Vec::with_capacity(chain.segments.len());
         for (index, segment) in chain.segments.iter().enumerate() {
             let name = segment.name();
@@ -86,8 +86,9 @@ impl Reader {
                 Segment::Raw(raw) => raw.times(),
                 Segment::Sealed(slot) => match source.sealed(slot) {
                     Ok(file) => {
-                        sealed_body_bytes += file.summary().body_bytes;
-                        info.bytes += self.file_bytes(&name.index().to_string())?;
+                        // A summary that lies may tell any number.
+                        sealed_body_bytes = sealed_body_bytes.saturating_add(file.summary().body_bytes);
+                        info.bytes = info.bytes.saturating_add(self.file_bytes(&name.index().to_string())?);
                         info.root = file.merkle().ok().map(|ends| hex(&ends.end.root()));
                         file.time_range().map(|times| times.into_inner())
                     }
@@ -111,7 +112,7 @@ impl Reader {
             created: Timestamp::from_micros(identity.created_us),
             first_seq: self.first_seq(),
             end_seq: visible,
-            bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            bytes: segments.iter().fold(0, |sum, segment| sum.saturating_add(segment.bytes)),
             sealed_body_bytes,
             segments,
             quarantine,

@@ -266,9 +266,10 @@ impl Verification<'_> {
         }
         self.report.damage.extend(damaged);
         let mut cursor = RawCursor::default();
-        // Where the next file begins is a name's word, which may be far beyond what is here.
-        let found_end = raw.scan().end_seq();
-        for seq in raw.name.base_seq..end.min(found_end) {
+        // Where the next file begins is a name's word, which may be far beyond what is here; and so is what is missing.
+        let (base_seq, count) = (raw.name.base_seq, end.saturating_sub(raw.name.base_seq));
+        let found = raw.scan().positions.runs(0, count);
+        for seq in found.into_iter().flat_map(|(from, to)| base_seq + from..base_seq + to) {
             // What can't be read has been reported above.
             if let Ok(true) = cursor.read(&raw, seq, ReadAhead::Forward)
                 && let Some(record) = cursor.current()

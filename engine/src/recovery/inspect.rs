@@ -2,7 +2,7 @@
 
 use crate::error::{Damage, Error, Result};
 use crate::names::{self, QUARANTINE, SegmentKind, SegmentName};
-use crate::raw::{BadRange, MISSING, RawSegment, Scan, Scanner, read_header};
+use crate::raw::{BadRange, RawSegment, Scan, Scanner, read_header};
 use crate::recovery::report::{Dropped, RecoveryReport};
 use crate::sealed::SealedFile;
 use crate::view::{Chain, Segment};
@@ -372,8 +372,8 @@ fn judge_end(raw: &RawSegment, watermark: u64) -> Ending {
 }
 
 fn dropped(raw: &RawSegment, scan: &Scan, bad: &BadRange) -> Dropped {
-    let after = (bad.first_seq - scan.base_seq) as usize;
-    let intact = scan.positions[after..].iter().filter(|&&position| position != MISSING).count();
+    let intact: u64 =
+        scan.positions.runs(bad.first_seq - scan.base_seq, u64::MAX).iter().map(|(from, to)| to - from).sum();
     // Frames without records may follow as well.
     let end = scan.bad.last().map_or(bad.end, |last| last.end).max(scan.end_offset);
     Dropped {
@@ -382,7 +382,7 @@ fn dropped(raw: &RawSegment, scan: &Scan, bad: &BadRange) -> Dropped {
         bytes: end.saturating_sub(bad.start),
         detail: bad.why.clone(),
         first_seq: bad.first_seq,
-        possibly_acknowledged: intact as u64,
+        possibly_acknowledged: intact,
         kept_in: None,
     }
 }

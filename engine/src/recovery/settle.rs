@@ -6,7 +6,7 @@ use crate::commit::{Preparer, install};
 use crate::error::{Error, Result};
 use crate::names::{self, QUARANTINE, SegmentName};
 use crate::raw::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind};
-use crate::raw::{DATA_START, MISSING, RawSegment, Scanner, entry};
+use crate::raw::{DATA_START, Position, RawSegment, Scanner, entry};
 use crate::recovery::inspect::{Inspected, Unclean, open_raw};
 use crate::recovery::report::Rewritten;
 use crate::storage::{File, read_exact_at, write_all_at};
@@ -84,6 +84,9 @@ fn quarantine(storage: &Arc<dyn Storage>, segment: &RawSegment, offset: u64, len
     let mut buffer = vec![0; COPY_BYTES];
     let mut done = 0;
     while done < len {
+        // A hole stays one; but the copy is as long as what it is of.
+        let data = segment.file.data_from(offset + done).map_err(Error::io("read", segment.path.clone()))?;
+        done = (data - offset).clamp(done, len - 1);
         let part = &mut buffer[..COPY_BYTES.min((len - done) as usize)];
         read_exact_at(&*segment.file, part, offset + done).map_err(Error::io("read", segment.path.clone()))?;
         write_all_at(&*copy, part, done).map_err(Error::io("write", path.clone()))?;
@@ -157,24 +160,9 @@ fn rewrite(
 /// The runs of readable records in `first..end`; one empty run if there are none, so that where the log ends is durable.
 fn readable_runs(segment: &RawSegment, first: u64, end: u64) -> Vec<(u64, u64)> {
     let scan = segment.scan();
-    let readable = |seq: u64| {
-        let index = (seq - scan.base_seq) as usize;
-        scan.positions.get(index).is_some_and(|&position| position != MISSING)
-    };
-    let mut runs = Vec::new();
-    let mut seq = first;
-    while seq < end {
-        let start = seq;
-        while seq < end && readable(seq) {
-            seq += 1;
-        }
-        if seq > start {
-            runs.push((start, seq));
-        }
-        while seq < end && !readable(seq) {
-            seq += 1;
-        }
-    }
+    let base_seq = scan.base_seq;
+    let found = scan.positions.runs(first - base_seq, end - base_seq);
+    let mut runs: Vec<_> = found.into_iter().map(|(from, to)| (base_seq + from, base_seq + to)).collect();
     if runs.last().is_none_or(|&(_, last)| last < end) || runs.is_empty() {
         runs.push((end, end));
     }
@@ -185,8 +173,8 @@ fn readable_runs(segment: &RawSegment, first: u64, end: u64) -> Vec<(u64, u64)> 
 fn copy_frames(segment: &RawSegment, start: u64, end: u64, to: Salt, incarnation: Incarnation) -> Result<Vec<u8>> {
     let from = Salt::of(FileId(segment.header.file_id));
     let mut frames = Vec::new();
-    if start < end {
-        let at = segment.scan().positions[(start - segment.name.base_seq) as usize];
+    let scan_start = start - segment.name.base_seq;
+    if let Some(Position::At(at)) = segment.scan().positions.get(scan_start).filter(|_| start < end) {
         let offset = u64::from(at) - FRAME_HEADER_BYTES as u64;
         let len = segment.file.len().map_err(Error::io("read", segment.path.clone()))?;
         Scanner::new(&*segment.file, len, from)

@@ -5,7 +5,7 @@ use super::codec::{BlockBuf, BlockError};
 use super::dictionary;
 use super::footer::{MerkleEnds, Runs, Source, Summary, decode_nodes};
 use super::index;
-use super::layout::{Section, Tag};
+use super::layout::{Directory, Section, Tag};
 use super::open::Opened;
 use super::table::{BlockEntry, SPAN_BYTES_MAX, Table};
 use super::walk::{Walk, walk};
@@ -291,6 +291,10 @@ impl SealedFile {
         let Some(section) = directory.find(tag) else {
             return Ok(Err(self.opened.damage(self.opened.len, &format!("the section {tag} is missing"))));
         };
+        if !Directory::is_readable(&section) {
+            let detail = format!("the section {tag} is larger than any may be");
+            return Ok(Err(self.opened.damage(section.offset, &detail)));
+        }
         Ok(self.opened.read(section.offset, section.len)?.and_then(|bytes| {
             match self.opened.salt.crc(&bytes) == section.crc {
                 true => Ok(bytes),
@@ -370,11 +374,15 @@ impl SealedFile {
         }
     }
 
+    /// The bytes of a copy of the dictionary, or more than one can have where the header lies.
+    fn dictionary_len(&self) -> u64 {
+        let longest = 4 * dictionary::DICTIONARY_BYTES_MAX as u64;
+        (self.opened.blocks_at - HEADER_BYTES as u64).min(longest)
+    }
+
     /// The copy of the dictionary before the blocks.
     pub(super) fn first_dictionary(&self) -> Result<Result<Vec<u8>, Damage>> {
-        let at = HEADER_BYTES as u64;
-        let longest = 4 * dictionary::DICTIONARY_BYTES_MAX as u64;
-        let len = (self.opened.blocks_at - at).min(longest);
+        let (at, len) = (HEADER_BYTES as u64, self.dictionary_len());
         Ok(self.opened.read(at, len)?.and_then(|bytes| {
             dictionary::decode_copy(&bytes, self.opened.salt).map_err(|detail| self.opened.damage(at, detail))
         }))
@@ -385,7 +393,7 @@ impl SealedFile {
         let (at, bytes) = match self.section(Tag::DICTIONARY)? {
             Ok(bytes) => (self.blocks_end().unwrap_or(0), bytes),
             Err(_) => {
-                let (at, len) = (self.walk()?.end, self.opened.blocks_at - HEADER_BYTES as u64);
+                let (at, len) = (self.walk()?.end, self.dictionary_len());
                 match self.opened.read(at, len)? {
                     Ok(bytes) => (at, bytes),
                     Err(damage) => return Ok(Err(damage)),

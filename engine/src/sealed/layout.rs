@@ -23,6 +23,12 @@ const ENTRY_BYTES: usize = 4 + 4 + 8 + 8;
 /// Largest directory that is read, in bytes: far more sections than any version will have.
 const DIRECTORY_BYTES_MAX: u32 = 1 << 20;
 
+/// Largest footer section that is read, in bytes.
+const SECTION_BYTES_MAX: u64 = 16 << 20;
+
+/// Largest block table, in bytes: a million blocks in the fewest bytes.
+const TABLE_BYTES_MAX: u64 = 4 << 20;
+
 /// Where the blocks of a file begin; the bytes between the header and there are the dictionary's.
 pub(crate) fn blocks_at(header: &FileHeader) -> Option<u64> {
     let (at, rest) = header.specific.split_first_chunk::<8>()?;
@@ -76,6 +82,11 @@ pub(crate) struct Section {
 pub(crate) struct Directory(pub(crate) Vec<Section>);
 
 impl Directory {
+    /// Whether any version writes sections as long as `section`; a file with holes has bytes for longer ones.
+    pub(crate) fn is_readable(section: &Section) -> bool {
+        section.len <= if section.tag == Tag::BLOCKS { TABLE_BYTES_MAX } else { SECTION_BYTES_MAX }
+    }
+
     pub(crate) fn find(&self, tag: Tag) -> Option<Section> {
         self.0.iter().copied().find(|section| section.tag == tag)
     }
@@ -162,5 +173,27 @@ impl Trailer {
             true => Ok(trailer),
             false => Err("the section directory lies outside the file"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trailer_of_a_file_that_is_shorter_than_itself_is_refused() {
+        let header = FileHeader {
+            kind: FileKind::Sealed,
+            compatible: 0,
+            log_id: [1; 16],
+            file_id: [2; 16],
+            base_seq: 0,
+            ordinal: 1,
+            created_us: 0,
+            specific: [0; SPECIFIC_BYTES],
+        };
+        let salt = Salt::of(&header);
+        let trailer = Trailer { directory_at: 128, directory_len: 0, directory_crc: salt.crc(&[]), file_len: 100 };
+        assert!(Trailer::decode(&trailer.encode(&header, salt), salt, 100).is_err());
     }
 }

@@ -126,6 +126,11 @@ impl Opened {
         }
     }
 
+    /// Where from `offset` on bytes may be other than zero.
+    pub(super) fn data_from(&self, offset: u64) -> Result<u64> {
+        self.file.data_from(offset).map_err(Error::io("read", self.path.clone()))
+    }
+
     pub(super) fn damage(&self, offset: u64, detail: &str) -> Damage {
         Damage { path: self.path.clone(), offset, detail: detail.to_owned(), first_seq: None, end_seq: None }
     }

@@ -7,6 +7,9 @@ use crate::{Incarnation, Timestamp};
 /// Largest plain payload of a block, in bytes: the largest record and what stands beside it.
 pub(crate) const PLAIN_BYTES_MAX: usize = RECORD_BYTES_MAX + 64;
 
+/// Most records of a block: the table of a block that is read takes 1.5 MiB then.
+pub(crate) const RECORDS_MAX: u32 = 1 << 16;
+
 /// Fewest bytes a record takes in a payload: a length and a timestamp.
 const RECORD_BYTES_MIN: usize = 2;
 
@@ -111,7 +114,7 @@ impl Rows {
 
     fn fill(&mut self, plain: &[u8], count: u32) -> Result<(), &'static str> {
         let cut = "the block's payload is shorter than its table tells";
-        if plain.len() > PLAIN_BYTES_MAX || count as usize > plain.len() / RECORD_BYTES_MIN {
+        if plain.len() > PLAIN_BYTES_MAX || count > RECORDS_MAX || count as usize > plain.len() / RECORD_BYTES_MIN {
             return Err(cut);
         }
         let mut fields = Fields(plain);

@@ -87,6 +87,10 @@ impl Table {
     pub(crate) fn decode(bytes: &[u8], mut offset: u64, mut seq: u64, end: u64) -> Option<Self> {
         let mut fields = Fields(bytes);
         let count = usize::try_from(fields.varint()?).ok().filter(|count| *count <= bytes.len() / ENTRY_BYTES_MIN)?;
+        let room = end.saturating_sub(offset) / BLOCK_HEADER_BYTES as u64;
+        if count as u64 > room {
+            return None;
+        }
         let mut entries = Vec::with_capacity(count);
         let mut time = 0i64;
         for _ in 0..count {

@@ -81,6 +81,7 @@ fn header_at(opened: &Opened, at: u64, limit: u64) -> Result<Result<BlockHeader,
 /// Where from `at` on the next sound header of a block with `seq` or a later record stands.
 fn search(opened: &Opened, mut at: u64, limit: u64, seq: u64) -> Result<Option<u64>> {
     while at < limit {
+        at = at.max(opened.data_from(at)?.min(limit));
         let len = (limit - at).min(SEARCH_BYTES);
         let Ok(bytes) = opened.read(at, len)? else { return Ok(None) };
         for found in bytes.windows(BLOCK_MAGIC.len()).enumerate().filter(|(_, window)| *window == BLOCK_MAGIC) {

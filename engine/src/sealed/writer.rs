@@ -6,7 +6,7 @@ use super::bytes::Salt;
 use super::dictionary::{DICTIONARY_BYTES_MAX, encode_copy};
 use super::footer::{MerkleEnds, Runs, Source, Summary};
 use super::layout::{Directory, Section, TRAILER_BYTES, Tag, Trailer, sealed_header};
-use super::rows::RowsBuilder;
+use super::rows::{RECORDS_MAX, RowsBuilder};
 use super::table::{BlockEntry, Table};
 use crate::error::{Damage, Error, Result};
 use crate::merkle::{Frontier, Hash, leaf_hash};
@@ -121,7 +121,8 @@ impl<'a> SealedWriter<'a> {
     pub(crate) fn push(&mut self, record: &StoredRecord<'_>) -> Result<()> {
         self.check(record)?;
         let new_run = self.runs.0.last().is_none_or(|(_, run)| *run != Some(record.incarnation));
-        if new_run || (self.rows.count() > 0 && self.rows.bytes_with(record) > self.block_bytes) {
+        let is_full = self.rows.count() == RECORDS_MAX || self.rows.bytes_with(record) > self.block_bytes;
+        if new_run || (self.rows.count() > 0 && is_full) {
             self.end_block()?;
         }
         if new_run {

@@ -57,11 +57,11 @@ impl Storage for DirStorage {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(RealFile(fs::File::open(self.path(name))?)))
+        Ok(Arc::new(RealFile(open_file(OpenOptions::new().read(true), &self.path(name))?)))
     }
 
     fn open_write(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(RealFile(OpenOptions::new().read(true).write(true).open(self.path(name))?)))
+        Ok(Arc::new(RealFile(open_file(OpenOptions::new().read(true).write(true), &self.path(name))?)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
@@ -70,7 +70,7 @@ impl Storage for DirStorage {
     }
 
     fn map(&self, name: &str) -> io::Result<Bytes> {
-        let file = fs::File::open(self.path(name))?;
+        let file = open_file(OpenOptions::new().read(true), &self.path(name))?;
         match self.map_files {
             true => Bytes::map(&file),
             false => Bytes::read(&file),
@@ -104,7 +104,7 @@ impl Storage for DirStorage {
 
     fn lock(&self, name: &str, holder: &str) -> io::Result<Box<dyn Lock>> {
         let path = self.path(name);
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let mut file = open_file(OpenOptions::new().read(true).write(true).create(true).truncate(false), &path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -147,6 +147,20 @@ impl Storage for DirStorage {
         }
         id
     }
+}
+
+/// Opens a regular file. Whatever else has its name, a pipe or a device, is refused, and nobody waits for its other end.
+fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<fs::File> {
+    #[cfg(target_os = "linux")]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    let refused = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+    // Looked at before, since opening a device may do something; and after, since it may have been exchanged.
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => return Err(refused()),
+        _ => {}
+    }
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(refused()) }
 }
 
 #[derive(Debug)]
@@ -247,6 +261,20 @@ impl File for RealFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn data_from(&self, offset: u64) -> io::Result<u64> {
+        use rustix::fs::{SeekFrom, seek};
+        use rustix::io::Errno;
+        // Moves the handle's own place, which nothing here uses.
+        match seek(&self.0, SeekFrom::Data(offset)) {
+            Ok(at) => Ok(at),
+            Err(Errno::NXIO) => Ok(self.len()?.max(offset)),
+            // Not every file system knows its holes.
+            Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(offset),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

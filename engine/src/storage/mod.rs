@@ -130,6 +130,15 @@ pub trait File: Debug + Send + Sync {
     /// # Errors
     /// As the operating system says.
     fn len(&self) -> io::Result<u64>;
+
+    /// Where from `offset` on bytes may be other than zero: all before are known to be zeros. So that holes in a file
+    /// need not be read; `offset` itself is always right.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn data_from(&self, offset: u64) -> io::Result<u64> {
+        Ok(offset)
+    }
 }
 
 /// How many interruptions in a row are overcome.

@@ -19,6 +19,8 @@ struct Model {
     drawn: u64,
     /// A write may have been cut in two.
     cut: bool,
+    /// Several writes may have waited for one sync.
+    lax: bool,
 }
 
 const BUFFERED: Durability = Durability::Buffered { interval: Duration::from_secs(1) };
@@ -47,17 +49,24 @@ pub(crate) fn case(input: &[u8]) {
     model.goes_on(&disk);
 }
 
-/// The disk after a crash. Where writes were cut inside a sector, which no system does to a page of its memory, all of
-/// them survive or none: half a sector is not what an unfinished write leaves (docs/durability.md, "Recovery").
+/// The disk after a crash. A sector is written as one, as it stood in the system's memory at some moment: no later write
+/// to it survives an earlier one. So where several writes wait for one sync, none is lost out of order; and where writes
+/// were cut inside a sector, all of them survive or none (docs/durability.md, "Recovery").
 fn crash(draw: &mut Draw<'_>, disk: &SimDisk, model: &Model) -> SimDisk {
     const WHOLE: [Loss; 2] = [Loss::Everything, Loss::Nothing];
-    let losses = if model.cut { &WHOLE[..] } else { &Loss::ALL };
+    const IN_ORDER: [Loss; 3] = [Loss::Everything, Loss::Nothing, Loss::Suffix];
+    let losses = match (model.cut, model.lax) {
+        (true, _) => &WHOLE[..],
+        (false, true) => &IN_ORDER,
+        (false, false) => &Loss::ALL,
+    };
     disk.crash(draw.choose(losses), draw.byte().into())
 }
 
 fn step(draw: &mut Draw<'_>, disk: &mut SimDisk, log: &mut Option<Log>, model: &mut Model) -> Result<(), Error> {
     let Some(open) = log else {
         let durability = draw.choose(&[Durability::Durable, Durability::Durable, Durability::Written, BUFFERED]);
+        model.lax |= durability != Durability::Durable;
         let opened = options().durability(durability).open_or_create_on(disk.storage())?;
         assert!(opened.recovery().is_complete(), "{:?}", opened.recovery());
         model.settle(&opened.reader())?;

@@ -1,6 +1,7 @@
 //! Every committed input of every target, and a few thousand drawn from a seed, on stable.
 //!
-//! `ANNALS_CASES` (default 200) says how many are drawn for each target, `ANNALS_SEED` (default 42) from what.
+//! `ANNALS_CASES` (default 200) says how many are drawn for each target, `ANNALS_SEED` (default 42) from what;
+//! `ANNALS_INPUT` (`target/file`) is the one committed input to run, `ANNALS_TARGET` the one target.
 
 use annals_fuzz_cases::{TARGETS, run};
 use std::path::Path;
@@ -33,6 +34,12 @@ fn replay(target: &'static str, input: &[u8], again: &str) -> Result<(), String>
     })
 }
 
+/// The targets to run.
+fn targets() -> impl Iterator<Item = &'static str> {
+    let only = std::env::var("ANNALS_TARGET").ok();
+    TARGETS.iter().map(|(target, _)| *target).filter(move |target| only.as_ref().is_none_or(|only| only == target))
+}
+
 /// Of every target the first failure.
 fn all_pass(outcomes: Vec<Result<(), String>>) {
     let failed: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
@@ -57,7 +64,7 @@ fn every_committed_input_passes() {
         println!("{target}: {count} inputs");
         Ok(())
     };
-    all_pass(TARGETS.iter().map(|(target, _)| of(target)).collect());
+    all_pass(targets().map(of).collect());
 }
 
 #[test]
@@ -72,5 +79,5 @@ fn every_drawn_input_passes() {
         println!("{target}: {cases} drawn inputs");
         Ok(())
     };
-    all_pass(TARGETS.iter().map(|(target, _)| of(target)).collect());
+    all_pass(targets().map(of).collect());
 }

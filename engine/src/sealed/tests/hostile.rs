@@ -266,6 +266,20 @@ fn rows_whose_lengths_overflow_are_refused() {
     assert!(rows.parse(&[2, 0, 0], 1).is_err());
 }
 
+#[test]
+fn a_block_with_more_records_than_any_may_have_takes_no_memory_for_them() {
+    let count = 1 << 16;
+    let mut rows = Rows::default();
+    let mut plain = vec![1; 1 + count];
+    plain[0] = 0;
+    plain.resize(1 + 2 * count, 0);
+    plain.resize(1 + 3 * count, 0x80);
+    assert_eq!(rows.parse(&plain, count as u32), Ok(()));
+    plain.insert(1, 1);
+    plain.extend([0, 0x80]);
+    assert!(rows.parse(&plain, count as u32 + 1).is_err());
+}
+
 proptest! {
     #[test]
     fn hostile_rows_are_refused_or_stay_within_their_payload(plain: Vec<u8>, meta: bool, count in 0u32..20) {
