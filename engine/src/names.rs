@@ -110,7 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_comes_back(base_seq: u64, ordinal: u64, kind in 0..3usize, offset: u64) {
+        fn any_name_comes_back(base_seq in 0..=SEQ_LIMIT, ordinal in 0..ORDINAL_LIMIT, kind in 0..3usize, offset: u64) {
             let kind = [SegmentKind::Raw, SegmentKind::Sealed, SegmentKind::Index][kind];
             let name = SegmentName { base_seq, ordinal, kind };
             prop_assert_eq!(SegmentName::parse(&name.to_string()), Some(name));
