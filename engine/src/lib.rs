@@ -49,6 +49,7 @@ mod batch;
 mod checksum;
 mod commit;
 mod error;
+mod gap;
 mod ids;
 mod inspect;
 #[cfg(feature = "json")]
@@ -62,6 +63,7 @@ mod raw;
 mod reader;
 mod record;
 mod recovery;
+mod repair;
 mod sealed;
 pub mod shape;
 pub mod storage;
@@ -74,6 +76,7 @@ mod readme {}
 
 pub use batch::Batch;
 pub use error::{Damage, Error, Result};
+pub use gap::Gap;
 pub use ids::{FileId, Incarnation, LogId, Timestamp};
 pub use inspect::{Piece, What, inspect};
 pub use log::{Log, SealReport};
@@ -81,4 +84,5 @@ pub use options::{Background, Durability, Options};
 pub use reader::{LogInfo, ReadBuffer, Reader, Scan, ScanRange, SegmentInfo, Tail, VerifyReport};
 pub use record::{Record, RecordBuf};
 pub use recovery::{Dropped, RecoveryReport, Rewritten};
+pub use repair::{Repair, RepairReport, Replaced, Restorable};
 pub use storage::Storage;

@@ -16,6 +16,7 @@ use crate::storage::{Lock, Storage};
 use crate::view::View;
 use crate::{Incarnation, LogId, Timestamp};
 use background::Threads;
+pub(crate) use open::take_lock;
 pub use seal::SealReport;
 use serde::Serialize;
 use std::cell::RefCell;

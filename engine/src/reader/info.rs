@@ -51,6 +51,8 @@ pub struct SegmentInfo {
     pub time_max: Option<Timestamp>,
     /// The root of the log's hash tree after its last record, in hex; `None` for a raw segment.
     pub root: Option<String>,
+    /// How many of its records are missing, as it says itself.
+    pub missing: u64,
     /// Why the segment can't be read, if that is so.
     pub error: Option<String>,
 }
@@ -63,7 +65,7 @@ impl Reader {
     pub fn info(&self) -> Result<LogInfo> {
         self.refresh()?;
         let source = self.source();
-        let (identity, _) = identity::read(&*source.storage)?;
+        let (identity, _) = identity::read_or_told(&*source.storage)?;
         let chain = source.view.chain();
         let visible = self.end_seq();
         let mut sealed_body_bytes = 0;
@@ -79,6 +81,7 @@ impl Reader {
                 time_min: None,
                 time_max: None,
                 root: None,
+                missing: 0,
                 error: None,
             };
             let times = match segment {
@@ -86,6 +89,7 @@ impl Reader {
                 Segment::Sealed(slot) => match source.sealed(slot) {
                     Ok(file) => {
                         sealed_body_bytes += file.summary().body_bytes;
+                        info.missing = file.summary().missing(name.base_seq);
                         info.bytes += self.file_bytes(&name.index().to_string())?;
                         info.root = file.merkle().ok().map(|ends| hex(&ends.end.root()));
                         file.time_range().map(|times| times.into_inner())

@@ -2,6 +2,7 @@
 
 use crate::LogId;
 use crate::error::{Damage, Error, Result};
+use crate::gap::Gap;
 use crate::log::identity;
 use crate::merkle::{Frontier, hex, leaf_hash};
 use crate::names::{SegmentKind, SegmentName};
@@ -35,13 +36,18 @@ pub struct VerifyReport {
     pub root: Option<String>,
     /// Everything that is not as it has to be.
     pub damage: Vec<Damage>,
-    /// Indexes that are missing or can't be used; they cost time until the log is opened for writing again.
+    /// What the log itself says is missing, since a repair could not bring it back. No damage.
+    pub gaps: Vec<Gap>,
+    /// How many nodes of the hash tree were taken as the segments state them, since records below them are in gaps: each
+    /// stands over at most 256 records, whose own checksums hold.
+    pub unproven: u64,
+    /// Indexes that are missing or can't be used; they cost time until a repair makes them again.
     pub indexes: Vec<String>,
 }
 
 impl VerifyReport {
-    /// Whether everything is as it has to be. That the log is complete, and no older copy of itself, can't be told from
-    /// the log alone.
+    /// Whether everything is as it has to be; gaps are. That the log is complete, and neither it nor its newest segments an
+    /// older copy put back, can't be told from the log alone: that takes a root and a number of records kept elsewhere.
     pub fn is_sound(&self) -> bool {
         self.damage.is_empty()
     }
@@ -71,7 +77,7 @@ impl Reader {
         self.refresh()?;
         let source = self.source();
         let (end_seq, chain) = (self.end_seq(), source.view.chain());
-        let (_, damage) = identity::read(&*source.storage)?;
+        let (_, damage) = identity::read_or_told(&*source.storage)?;
         let mut verification = Verification {
             reader: self,
             report: VerifyReport {
@@ -84,6 +90,8 @@ impl Reader {
                 bytes: identity::IDENTITY_BYTES as u64,
                 root: None,
                 damage,
+                gaps: Vec::new(),
+                unproven: 0,
                 indexes: Vec::new(),
             },
             tree: Some(Frontier::new()),
@@ -177,9 +185,13 @@ impl Verification<'_> {
         self.report.bytes += file.file_bytes();
         self.report.blocks += file.block_count()? as u64;
         self.report.records += verified.records;
+        self.report.gaps.extend(verified.gaps);
+        self.report.unproven += verified.unproven;
         if file.seqs().end != end && !self.report.damage.iter().any(|damage| damage.path == file.path()) {
+            // A file whose end is sound has all that it ever had: the records were in another.
+            let is_whole = file.footer_damage().is_none() && file.seqs().end < end;
             self.report.damage.push(Damage {
-                path: file.path().to_owned(),
+                path: if is_whole { source.storage.describe("") } else { file.path().to_owned() },
                 offset: 0,
                 detail: format!("the segment ends at record {} where the next begins at {end}", file.seqs().end),
                 first_seq: Some(file.seqs().end),

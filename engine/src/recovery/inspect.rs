@@ -55,6 +55,7 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     let mut report = RecoveryReport::default();
 
     let mut unreadable = Vec::new();
+    drop_replaced(storage, log_id, &names, &mut sealed, (&mut leftovers, &mut unreadable), &mut report)?;
     let sealed_end = last_sealed_end(storage, log_id, &mut sealed, &raws, &mut unreadable, &mut report)?;
     drop_superseded(sealed_end, &mut raws, &mut leftovers);
     let mut opened = Vec::with_capacity(raws.len());
@@ -138,6 +139,41 @@ fn quarantined(storage: &Arc<dyn Storage>) -> Result<Vec<SegmentName>> {
             Ok(names.iter().filter_map(|name| names::quarantined_segment(name)).collect())
         }
     }
+}
+
+/// Takes sealed segments out of `sealed` that a repair has replaced by ones with the same base. The replacement was synced
+/// and compared before it got its name; but as long as both are there, one that can't be opened gives way.
+fn drop_replaced(
+    storage: &Arc<dyn Storage>,
+    log_id: LogId,
+    names: &[String],
+    sealed: &mut Vec<SegmentName>,
+    (leftovers, unreadable): (&mut Vec<String>, &mut Vec<SegmentName>),
+    report: &mut RecoveryReport,
+) -> Result<()> {
+    let mut kept: Vec<SegmentName> = Vec::with_capacity(sealed.len());
+    for name in sealed.drain(..) {
+        let Some(before) = kept.last().copied().filter(|before| before.base_seq == name.base_seq) else {
+            kept.push(name);
+            continue;
+        };
+        match SealedFile::open(storage, name, log_id) {
+            Ok(_) => {
+                kept.pop();
+                kept.push(name);
+                let index = before.index().to_string();
+                leftovers.push(before.to_string());
+                leftovers.extend(names.contains(&index).then_some(index));
+            }
+            Err(Error::Damaged(damage)) => {
+                report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
+                unreadable.push(name);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    *sealed = kept;
+    Ok(())
 }
 
 /// The end of the last sealed segment. One that can't be read, while raw segments stand in for it, is moved from `sealed`

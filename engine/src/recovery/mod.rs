@@ -12,6 +12,6 @@ mod inspect;
 mod report;
 mod settle;
 
-pub(crate) use inspect::{damage_below, inspect, open_raw, read_on};
+pub(crate) use inspect::{Inspected, damage_below, inspect, open_raw, read_on};
 pub use report::{Dropped, RecoveryReport, Rewritten};
 pub(crate) use settle::settle;
