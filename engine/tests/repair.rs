@@ -283,3 +283,23 @@ fn a_crash_during_a_repair_changes_nothing_about_its_outcome() {
     }
     println!("trust: crashes during repair: {crashes} images, 0 failures, seed 79");
 }
+
+#[test]
+fn a_single_segment_of_another_log_is_a_stranger_and_not_the_log() {
+    let make = |seed| {
+        let disk = annals::storage::sim::SimDisk::new(seed);
+        let log = options().open_or_create_on(disk.storage()).unwrap();
+        mending::append(&log, 20, 100);
+        log.close().unwrap();
+        mending::files(&disk)
+    };
+    let (ours, theirs) = (make(3), make(4));
+    let raw = theirs.iter().find(|(name, _)| name.ends_with(".log")).unwrap().clone();
+    let files: mending::Files =
+        ours.into_iter().filter(|(name, _)| !name.ends_with(".log")).chain([raw.clone()]).collect();
+    let disk = disk_of(&files, 5);
+    Repair::apply().run_on(disk.storage()).unwrap();
+    let scan = Reader::open_on(disk.storage()).unwrap().scan(ScanRange::all()).unwrap();
+    assert_eq!(scan.count(), 0, "none of them was ever appended to this log");
+    assert!(mending::files(&disk).iter().any(|(name, bytes)| name.starts_with("quarantine/") && *bytes == raw.1));
+}

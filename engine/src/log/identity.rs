@@ -57,7 +57,7 @@ pub(crate) fn read_or_told(storage: &dyn Storage) -> Result<(FileHeader, Vec<Dam
         Err(error @ (Error::NotALog { .. } | Error::Damaged(_))) => error,
         outcome => return outcome,
     };
-    let Some(told) = told_by_segments(storage)? else { return Err(error) };
+    let Some((told, _)) = told_by_segments(storage)? else { return Err(error) };
     let damage = match error {
         Error::Damaged(damage) => damage,
         _ => {
@@ -68,15 +68,16 @@ pub(crate) fn read_or_told(storage: &dyn Storage) -> Result<(FileHeader, Vec<Dam
     Ok((told, vec![damage]))
 }
 
-/// An identity as the headers of the segments tell it; `None` if they tell of none, or of more than one log.
-pub(crate) fn told_by_segments(storage: &dyn Storage) -> Result<Option<FileHeader>> {
+/// An identity as the headers of the segments tell it, and how many do; `None` if they tell of none, or of more than one
+/// log.
+pub(crate) fn told_by_segments(storage: &dyn Storage) -> Result<Option<(FileHeader, usize)>> {
     let names = match storage.list("") {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(None);
         }
         listed => listed.map_err(Error::io("list", storage.describe("")))?,
     };
-    let mut told: Option<FileHeader> = None;
+    let mut told: Option<(FileHeader, usize)> = None;
     for name in names.iter().filter_map(|name| SegmentName::parse(name)) {
         let text = name.to_string();
         let file = match storage.open(&text) {
@@ -94,9 +95,12 @@ pub(crate) fn told_by_segments(storage: &dyn Storage) -> Result<Option<FileHeade
             continue;
         };
         match &mut told {
-            None => told = Some(header(LogId(own.log_id), own.file_id, own.created_us)),
-            Some(told) if told.log_id != own.log_id => return Ok(None),
-            Some(told) => told.created_us = told.created_us.min(own.created_us),
+            None => told = Some((header(LogId(own.log_id), own.file_id, own.created_us), 1)),
+            Some((told, _)) if told.log_id != own.log_id => return Ok(None),
+            Some((told, count)) => {
+                told.created_us = told.created_us.min(own.created_us);
+                *count += 1;
+            }
         }
     }
     Ok(told)

@@ -1,6 +1,7 @@
 //! What a log consists of, for people and programs that look after it.
 
 use crate::error::{Error, Result};
+use crate::gap::Gap;
 use crate::log::identity;
 use crate::merkle::hex;
 use crate::names::QUARANTINE;
@@ -119,6 +120,27 @@ impl Reader {
             segments,
             quarantine,
         })
+    }
+
+    /// All gaps of the log: records that it says itself are missing. Reads the ends of every sealed segment, and no
+    /// records. What is said in blocks or segments that are damaged is left out; [`Reader::verify`] names those.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn gaps(&self) -> Result<Vec<Gap>> {
+        self.refresh()?;
+        let source = self.source();
+        let mut gaps = Vec::new();
+        for segment in &source.view.chain().segments {
+            let Segment::Sealed(slot) = segment else { continue };
+            match source.sealed(slot).and_then(|file| file.gaps()) {
+                Ok(found) => gaps.extend(found),
+                Err(error) if error.is_damage() => {}
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(gaps)
     }
 
     fn file_bytes(&self, name: &str) -> Result<u64> {

@@ -74,6 +74,11 @@ impl ScanRange {
         self
     }
 
+    /// Whether some of the seqs of `gap` are in the range. Nobody knows the times of what is missing.
+    pub fn includes(&self, gap: &Gap) -> bool {
+        gap.first_seq < self.end_seq && self.first_seq < gap.end_seq
+    }
+
     fn has_time(&self, time: Timestamp) -> bool {
         self.since <= time && time <= self.last
     }

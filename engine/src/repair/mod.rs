@@ -148,9 +148,10 @@ impl Repair {
 /// The log's identity, and what is wrong with its file.
 fn find_identity(storage: &dyn Storage) -> Result<(FileHeader, Vec<Damage>)> {
     let (identity, damage) = identity::read_or_told(storage)?;
-    // One that was put here from another log would make strangers of all segments.
+    // One that was put here from another log would make strangers of all segments. A single segment may itself be the
+    // stranger.
     match identity::told_by_segments(storage)? {
-        Some(told) if told.log_id != identity.log_id => {
+        Some((told, 2..)) if told.log_id != identity.log_id => {
             let detail = format!("it is that of another log: all segments belong to {}", LogId(told.log_id));
             let path = storage.describe(IDENTITY);
             Ok((told, vec![Damage { path, offset: 0, detail, first_seq: None, end_seq: None }]))

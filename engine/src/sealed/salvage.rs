@@ -63,6 +63,24 @@ impl SealedFile {
         Ok(())
     }
 
+    /// The gaps that the file tells of. Reads nothing if it has none.
+    ///
+    /// # Errors
+    /// As [`SealedFile::read_block`].
+    pub(crate) fn gaps(&self) -> Result<Vec<Gap>> {
+        let mut gaps = Vec::new();
+        if !self.has_gaps() {
+            return Ok(gaps);
+        }
+        let mut buffer = BlockBuf::new();
+        // Only blocks that cover all times can be gaps.
+        for entry in self.table()?.0.iter().filter(|entry| (entry.time_min, entry.time_max) == (i64::MIN, i64::MAX)) {
+            self.load(entry, &mut buffer)?;
+            gaps.extend(buffer.gap().cloned());
+        }
+        Ok(gaps)
+    }
+
     /// Why no block with `seq` was found.
     fn why(&self, seq: u64) -> String {
         let walked = self.walk().ok().and_then(|walk| walk.damage.iter().find(|damage| damage.first_seq == Some(seq)));

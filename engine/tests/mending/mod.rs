@@ -197,6 +197,9 @@ pub(crate) fn check(disk: &SimDisk, records: &[RecordBuf], context: &str) -> Lef
     assert!(verified.root.is_some() && verified.indexes.is_empty(), "{context}: {verified:?}");
     let end = reader.end_seq();
     let missing = seqs_of(&verified.gaps);
+    assert_eq!(reader.gaps().unwrap(), verified.gaps, "{context}");
+    let told: u64 = reader.info().unwrap().segments.iter().map(|segment| segment.missing).sum();
+    assert_eq!(told, missing.len() as u64, "{context}");
     let mut scan = reader.scan(ScanRange::all()).unwrap();
     let mut found = BTreeSet::new();
     while let Some(record) = scan.advance().unwrap_or_else(|e| panic!("{context}: {e}")) {
