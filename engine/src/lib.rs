@@ -33,6 +33,7 @@
 //!   it for what is full.
 //! - [`Reader`] needs no lock and no writer: [`Reader::get`] by seq, [`Reader::scan`] over a [`ScanRange`] of seqs and
 //!   times in either direction, [`Reader::tail`] to follow, [`Reader::verify`] to check every byte, hash and link.
+//! - [`Repair`] makes a damaged log whole again: everything that can be read is kept, and what can't is a [`Gap`].
 //! - [`Record`] borrows its body, a MessagePack map; [`Record::decode`] makes it a value of a type,
 //!   [`Record::value`] a dynamic one, and `to_json` JSON that is the same as what went in.
 //!

@@ -33,6 +33,7 @@ fn a_block_that_is_lost_leaves_a_gap_and_the_tree_as_it_was() {
         let (disk, report, left) = repair(&flipped(&fixture, &name, 300), &fixture.records, &name);
         assert_eq!(report.replaced.len(), 1, "{report:?}");
         assert!(!left.missing.is_empty() && left.unproven > 0, "{name}: {left:?}");
+        assert_eq!(report.gaps[0].kept, [format!("quarantine/{name}.from-0")]);
         assert_eq!(report.gaps[0].kept, report.replaced[0].kept);
         assert!(disk.read(&name).is_none(), "the damaged file is gone, and its copy is kept");
         // What was sealed keeps its place in the tree; the raw segments are not touched.
@@ -262,7 +263,8 @@ fn a_crash_during_a_repair_changes_nothing_about_its_outcome() {
     for (number, files) in damaged.iter().enumerate() {
         let (_, _, expected) = repair(files, &fixture.records, &format!("damage {number}"));
         let whole = disk_of(files, 79);
-        Repair::apply().run_on(whole.storage()).unwrap();
+        let report = Repair::apply().run_on(whole.storage()).unwrap();
+        let kept: Vec<String> = report.replaced.into_iter().flat_map(|replaced| replaced.kept).collect();
         for call in (0..whole.calls()).step_by(step as usize) {
             let disk = disk_of(files, 79);
             let begun = disk.calls();
@@ -271,12 +273,20 @@ fn a_crash_during_a_repair_changes_nothing_about_its_outcome() {
                 break;
             }
             for loss in Loss::ALL {
-                let context = format!("damage {number}, stop at call {call}, {loss:?}");
+                let replay = "ANNALS_STRIDE=1 cargo test -p annals --test repair a_crash";
+                let context = format!("{replay} # damage {number}, stop at call {call}, {loss:?}");
                 let after = disk.crash(loss, call);
                 let report = Repair::apply().run_on(after.storage()).unwrap_or_else(|e| panic!("{context}: {e}"));
                 assert!(report.is_sound(), "{context}: {report:?}");
                 let left = mending::check(&after, &fixture.records, &context);
                 assert!(left == expected, "{context}: {left:?} instead of {expected:?}");
+                for kept in &kept {
+                    let copied = whole.read(kept).unwrap();
+                    let is_there = mending::files(&after)
+                        .iter()
+                        .any(|(name, bytes)| name.starts_with("quarantine/") && *bytes == copied);
+                    assert!(is_there, "{context}: no copy of what is in {kept}");
+                }
                 crashes += 1;
             }
         }

@@ -116,7 +116,8 @@ fn a_crash_during_restoring_brings_nothing_back_twice() {
             let _ = Repair::apply().restore(true).run_on(disk.storage());
             for loss in Loss::ALL {
                 let after = disk.crash(loss, call);
-                let context = format!("overtaken {overtake}, stop at call {call}, {loss:?}");
+                let replay = "cargo test -p annals --test restore a_crash";
+                let context = format!("{replay} # overtaken {overtake}, stop at call {call}, {loss:?}");
                 let report = Repair::apply().restore(true).run_on(after.storage());
                 let report = report.unwrap_or_else(|error| panic!("{context}: {error}"));
                 assert!(report.is_sound(), "{context}: {report:?}");

@@ -134,7 +134,12 @@ impl Verification<'_> {
         let names = source.storage.list("").map_err(Error::io("list", source.storage.describe("")))?;
         let mut names: Vec<_> = names.iter().filter_map(|name| SegmentName::parse(name)).collect();
         names.sort_unstable();
-        for name in names.into_iter().filter(|name| chain.segments.iter().all(|segment| segment.name() != *name)) {
+        // A repair that was cut off may have left a damaged segment beside the one that replaces it.
+        let holds = |segment: &Segment, name: &SegmentName| match segment {
+            Segment::Sealed(slot) => slot.name.base_seq == name.base_seq && slot.name.ordinal >= name.ordinal,
+            Segment::Raw(raw) => raw.name == *name,
+        };
+        for name in names.into_iter().filter(|name| !chain.segments.iter().any(|segment| holds(segment, name))) {
             let path = source.describe(name);
             let opened = match name.kind {
                 // No more than the header is looked at: a sound one is that of a segment begun or sealed since.
