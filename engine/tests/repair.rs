@@ -70,7 +70,12 @@ fn a_file_that_is_gone_leaves_a_gap_where_its_records_were() {
     let mut files = fixture.names(".seg");
     files.extend(fixture.names(".log"));
     for (index, name) in files.iter().enumerate() {
-        let (_, _, left) = repair(&fixture.with(name, None), &fixture.records, &format!("without {name}"));
+        let (disk, report, left) = repair(&fixture.with(name, None), &fixture.records, &format!("without {name}"));
+        if name.ends_with(".seg") {
+            assert!(report.replaced.iter().all(|replaced| replaced.files.is_empty()), "{report:?}");
+            let others = files.iter().filter(|other| *other != name);
+            assert!(others.into_iter().all(|other| disk.read(other).is_some()), "nothing else is touched");
+        }
         let base: u64 = name[..20].parse().unwrap();
         let end = files.get(index + 1).map_or(base, |next| next[..20].parse().unwrap());
         assert_eq!(left.missing, (base..end).collect::<BTreeSet<_>>(), "without {name}");
@@ -144,7 +149,7 @@ fn what_is_missing_between_raw_segments_is_sealed_away_as_a_gap() {
         let (disk, report, left) = repair(&fixture.with(name, Some(bytes)), &fixture.records, name);
         assert_eq!(left.missing, BTreeSet::from([base]), "{name}");
         assert_eq!(left.unproven, 0, "the tree was never built over the lost record");
-        assert!(disk.files().iter().all(|(file, _)| !file.ends_with(".log")), "{report:?}");
+        assert!(disk.read(name).is_none() && disk.read(&raws[0]).is_none(), "{report:?}");
     }
 }
 

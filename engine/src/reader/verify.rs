@@ -100,7 +100,7 @@ impl Reader {
         for (index, segment) in chain.segments.iter().enumerate() {
             let end = chain.end_of(index).min(end_seq);
             if segment.base_seq() > verification.expected_seq {
-                verification.gap(segment.base_seq(), &source.describe(segment.name()));
+                verification.hole(segment.name());
             }
             match segment {
                 Segment::Sealed(slot) => verification.sealed(slot, end)?,
@@ -117,14 +117,15 @@ impl Reader {
 }
 
 impl Verification<'_> {
-    fn gap(&mut self, base_seq: u64, path: &str) {
+    /// Nothing is wrong with the file `next`, but with the one before it: that is gone.
+    fn hole(&mut self, next: SegmentName) {
         self.tree = None;
         self.report.damage.push(Damage {
-            path: path.to_owned(),
+            path: self.reader.source().storage.describe(""),
             offset: 0,
-            detail: "no file holds the records before this one's first".into(),
+            detail: format!("no file holds the records before {next}"),
             first_seq: Some(self.expected_seq),
-            end_seq: Some(base_seq),
+            end_seq: Some(next.base_seq),
         });
     }
 
@@ -203,7 +204,7 @@ impl Verification<'_> {
                 end_seq: Some(end),
             });
         }
-        self.tree = verified.end;
+        self.tree = verified.end.filter(|tree| tree.size() == end);
         if file.index().is_none() {
             self.report.indexes.push(source.describe(slot.name.index()));
         }

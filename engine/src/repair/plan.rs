@@ -2,7 +2,7 @@
 //!
 //! The seqs of the log are cut into parts, one for each file and one for each range without a file. What is damaged among
 //! the sealed ones is replaced in its place. Raw segments can only be sealed from the first on, since those below the
-//! end of the last sealed one count as sealed: where any of them is damaged, all are sealed.
+//! end of the last sealed one count as sealed: up to the last that is damaged, all are sealed.
 
 use crate::checksum::Salt;
 use crate::error::{Damage, Error, Result};
@@ -79,9 +79,9 @@ pub(super) fn plan(
     }
     let last = sealed.last().and_then(|part| boundary(Some(part), None, sealed_end));
     let mut groups = group_sealed(sealed);
-    if raw.iter().any(|part| part.is_bad) {
-        groups.extend(group_raw(raw, last));
-    }
+    // Those behind the last that is damaged can stay as they are.
+    raw.truncate(raw.iter().rposition(|part| part.is_bad).map_or(0, |last| last + 1));
+    groups.extend(group_raw(raw, last));
     Ok(groups)
 }
 
@@ -128,8 +128,9 @@ impl Planner<'_> {
             let own_end = file.as_ref().map_or(name.base_seq, |file| file.seqs().end);
             let own_whole = file.as_ref().is_ok_and(|file| file.footer_damage().is_none());
             let end = match chain.segments.get(index + 1) {
+                // What it never had belonged to files that are gone.
+                Some(Segment::Sealed(next)) if own_whole => own_end.min(next.name.base_seq),
                 Some(Segment::Sealed(next)) => next.name.base_seq,
-                // What it never had belonged to raw segments that are gone.
                 _ if own_whole => own_end,
                 _ => raw.map_or(self.found.next_seq.max(own_end), |raw| raw.base_seq),
             };

@@ -134,7 +134,7 @@ impl Pass<'_> {
         found.summary.end_seq = found.table.end_seq(base_seq);
         let end = stated.as_ref().map(|ends| &ends.end);
         found.proof = found.tree.take().map(|tree| tree.finish(end));
-        if let (Some(start), Some(stated)) = (start, stated)
+        if let (Some(start), Some(stated)) = (start.filter(|start| start.size() == base_seq), stated)
             && stated.start != *start
         {
             let damage = file.contradiction(Tag::MERKLE);
