@@ -25,6 +25,7 @@ pub(crate) enum Command {
     Tail(commands::tail::Args),
     Info(commands::info::Args),
     Verify(commands::verify::Args),
+    Repair(commands::repair::Args),
     Seal(commands::seal::Args),
     Export(commands::export::Args),
     Inspect(commands::inspect::Args),

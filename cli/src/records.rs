@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use annals::{Error, Record, Scan};
+use annals::{Error, Gap, Record, Scan};
 
 use crate::failure::{Failure, Result};
 use crate::output::{Out, note, plural};
@@ -25,11 +25,12 @@ pub(crate) struct Printer {
     meta: MetaArgs,
     line: Vec<u8>,
     damage: u64,
+    gaps: u64,
 }
 
 impl Printer {
     pub(crate) fn new(meta: MetaArgs) -> Self {
-        Self { out: Out::new(), meta, line: Vec::new(), damage: 0 }
+        Self { out: Out::new(), meta, line: Vec::new(), damage: 0, gaps: 0 }
     }
 
     /// Prints one record.
@@ -72,7 +73,20 @@ impl Printer {
                 Err(error) => self.survive(error)?,
             }
         }
+        self.gaps(scan.gaps());
         Ok(())
+    }
+
+    /// Tells of gaps: the log itself says what is missing, so that is no damage.
+    pub(crate) fn gaps(&mut self, gaps: &[Gap]) {
+        for gap in gaps {
+            self.gaps += 1;
+            match self.gaps {
+                ..=DAMAGE_NAMED => note(format_args!("annals: gap: {gap}")),
+                number if number == DAMAGE_NAMED + 1 => note("annals: more gaps are met; `annals verify` lists all"),
+                _ => {}
+            }
+        }
     }
 
     /// Passes on what is buffered.

@@ -4,8 +4,21 @@ mod support;
 
 use support::{Place, annals, run};
 
-const COMMANDS: [&str; 12] =
-    ["append", "get", "cat", "tail", "info", "verify", "seal", "export", "inspect", "demo", "completions", "man"];
+const COMMANDS: [&str; 13] = [
+    "append",
+    "get",
+    "cat",
+    "tail",
+    "info",
+    "verify",
+    "repair",
+    "seal",
+    "export",
+    "inspect",
+    "demo",
+    "completions",
+    "man",
+];
 
 #[test]
 fn every_help_text_lists_the_exit_codes() {

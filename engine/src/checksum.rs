@@ -12,6 +12,11 @@ impl Salt {
         Self(crc32fast::hash(&file.0))
     }
 
+    /// The salt of the file in which `bytes` have the checksum `stored`.
+    pub(crate) fn that_gives(stored: u32, bytes: &[u8]) -> Self {
+        Self(stored ^ crc32fast::hash(bytes))
+    }
+
     /// The checksum of `bytes` in this file.
     pub(crate) fn checksum(self, bytes: &[u8]) -> u32 {
         self.salted(crc32fast::hash(bytes))

@@ -1,5 +1,6 @@
 //! What can go wrong, with the facts a person needs to act on it.
 
+use crate::gap::Gap;
 use crate::msgpack::MsgPackError;
 use std::io;
 use std::sync::Arc;
@@ -86,6 +87,9 @@ pub enum Error {
     /// The bytes on disk are damaged.
     #[error("{0}; run `annals verify` for all of it")]
     Damaged(Damage),
+    /// The log says of the record that it is missing: a repair could not bring it back.
+    #[error("{0}")]
+    Gap(Gap),
     /// An earlier write or sync failed; nothing is accepted until the log is opened again.
     #[error("the log accepts nothing until it is opened again, since an earlier step failed: {0}")]
     Poisoned(Arc<Error>),

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::names::{HEAD, LOCK, SegmentKind, SegmentName};
 use crate::raw::frame::FrameHeader;
 use crate::raw::{DATA_START, HEADER_COPY_AT, Scan, Scanner};
-use crate::sealed::SealedFile;
+use crate::sealed::{BlockBuf, SealedFile};
 use crate::storage::{DirStorage, File, Storage, read_exact_at};
 use crate::{FileId, Incarnation, LogId, Timestamp};
 use annals_index::{FileHeader, FileKind, HEADER_BYTES};
@@ -74,6 +74,8 @@ pub enum What {
         /// The latest time of its records.
         time_max: Timestamp,
     },
+    /// A block of a sealed segment that stands for missing records.
+    Gap(crate::Gap),
     /// A section of a sealed segment's footer.
     Section {
         /// Its tag.
@@ -256,7 +258,16 @@ fn sealed(storage: &Arc<dyn Storage>, file_name: &str, header: &FileHeader, sink
         sink(bad(damage.offset, 0, damage.detail.clone()));
     }
     let (blocks, sections) = file.layout()?;
+    let mut buffer = BlockBuf::new();
     for block in blocks {
+        let is_gap = (block.time_min, block.time_max) == (i64::MIN, i64::MAX);
+        if is_gap
+            && file.seek(block.first_seq, &mut buffer).is_ok()
+            && let Some(gap) = buffer.gap()
+        {
+            sink(Piece { offset: block.offset, bytes: block.span.into(), what: What::Gap(gap.clone()) });
+            continue;
+        }
         let what = What::Block {
             first_seq: block.first_seq,
             count: block.count,

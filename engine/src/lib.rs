@@ -33,6 +33,7 @@
 //!   it for what is full.
 //! - [`Reader`] needs no lock and no writer: [`Reader::get`] by seq, [`Reader::scan`] over a [`ScanRange`] of seqs and
 //!   times in either direction, [`Reader::tail`] to follow, [`Reader::verify`] to check every byte, hash and link.
+//! - [`Repair`] makes a damaged log whole again: everything that can be read is kept, and what can't is a [`Gap`].
 //! - [`Record`] borrows its body, a MessagePack map; [`Record::decode`] makes it a value of a type,
 //!   [`Record::value`] a dynamic one, and `to_json` JSON that is the same as what went in.
 //!
@@ -52,6 +53,7 @@ mod checksum;
 pub mod codecs;
 mod commit;
 mod error;
+mod gap;
 mod ids;
 mod inspect;
 #[cfg(feature = "json")]
@@ -65,6 +67,7 @@ mod raw;
 mod reader;
 mod record;
 mod recovery;
+mod repair;
 mod sealed;
 pub mod shape;
 pub mod storage;
@@ -78,6 +81,7 @@ mod readme {}
 
 pub use batch::Batch;
 pub use error::{Damage, Error, Result};
+pub use gap::Gap;
 pub use ids::{FileId, Incarnation, LogId, Timestamp};
 pub use inspect::{Piece, What, inspect};
 pub use log::{Log, SealReport};
@@ -85,4 +89,5 @@ pub use options::{Background, Durability, Options};
 pub use reader::{LogInfo, ReadBuffer, Reader, Scan, ScanRange, SegmentInfo, Tail, VerifyReport};
 pub use record::{Record, RecordBuf};
 pub use recovery::{Dropped, RecoveryReport, Rewritten};
+pub use repair::{Repair, RepairReport, Replaced, Restorable};
 pub use storage::Storage;

@@ -87,6 +87,64 @@ pub(crate) fn quarantined(segment: SegmentName, offset: u64) -> String {
     format!("{QUARANTINE}/{segment}.from-{offset}")
 }
 
+/// The file in quarantine that keeps the bytes of `segment` from `offset` on, when the log ended at the record
+/// `end_seq` without them.
+pub(crate) fn quarantined_tail(segment: SegmentName, offset: u64, end_seq: u64) -> String {
+    format!("{}{AT}{end_seq}", quarantined(segment, offset))
+}
+
+/// The file in quarantine that keeps all of the file `name`, as the `n`-th copy of it.
+pub(crate) fn quarantined_copy(name: &str, n: u32) -> String {
+    match n {
+        0 => format!("{QUARANTINE}/{name}.from-0"),
+        n => format!("{QUARANTINE}/{name}.from-0.{n}"),
+    }
+}
+
+const AT: &str = ".at-";
+const RESTORING: &str = ".restoring-";
+const RESTORED: &str = ".restored";
+
+/// A file in quarantine that keeps what followed the end of the log, as its name tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// The name it got first, without the folder.
+    pub(crate) name: String,
+    pub(crate) segment: SegmentName,
+    pub(crate) offset: u64,
+    /// Where the log ended without it.
+    pub(crate) end_seq: u64,
+    /// The first seq under which its records are being appended again.
+    pub(crate) restoring: Option<u64>,
+}
+
+impl Tail {
+    /// The tail in the file `name` of quarantine; `None` for any other file, and for a tail that was restored.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let (first, restoring) = match name.split_once(RESTORING) {
+            Some((first, seq)) => (first, Some(seq.parse().ok()?)),
+            None => (name, None),
+        };
+        let (segment, place) = first.split_once(".from-")?;
+        let (offset, end_seq) = place.split_once(AT)?;
+        let (offset, end_seq) = (offset.parse().ok()?, end_seq.parse().ok()?);
+        let segment = SegmentName::parse(segment)?;
+        let tail = Self { name: first.to_owned(), segment, offset, end_seq, restoring };
+        (tail.current() == format!("{QUARANTINE}/{name}")).then_some(tail)
+    }
+
+    /// The name it has now.
+    pub(crate) fn current(&self) -> String {
+        let first = quarantined_tail(self.segment, self.offset, self.end_seq);
+        self.restoring.map_or(first.clone(), |seq| format!("{first}{RESTORING}{seq}"))
+    }
+
+    /// The name it has once its records are in the log again.
+    pub(crate) fn restored(&self) -> String {
+        format!("{}{RESTORED}", quarantined_tail(self.segment, self.offset, self.end_seq))
+    }
+}
+
 /// The segment that the file `name` in quarantine keeps bytes of.
 pub(crate) fn quarantined_segment(name: &str) -> Option<SegmentName> {
     SegmentName::parse(name.split_once(".from-")?.0)
@@ -130,6 +188,15 @@ mod tests {
         let kept = quarantined(name, 8_192);
         assert_eq!(quarantined_segment(kept.strip_prefix("quarantine/").unwrap()), Some(name));
         assert_eq!(quarantined_segment("notes.txt"), None);
+        let raw = SegmentName { kind: SegmentKind::Raw, ..name };
+        let tail = quarantined_tail(raw, 8_192, 77);
+        let file = tail.strip_prefix("quarantine/").unwrap();
+        assert_eq!(quarantined_segment(file), Some(raw));
+        let parsed = Tail::parse(file).unwrap();
+        assert_eq!((parsed.segment, parsed.offset, parsed.end_seq, parsed.restoring), (raw, 8_192, 77, None));
+        let restoring = Tail { restoring: Some(80), ..parsed.clone() };
+        assert_eq!(Tail::parse(restoring.current().strip_prefix("quarantine/").unwrap()), Some(restoring));
+        assert_eq!(Tail::parse(parsed.restored().strip_prefix("quarantine/").unwrap()), None);
     }
 
     #[test]

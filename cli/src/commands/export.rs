@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use annals::shape::Shape;
-use annals::{Damage, Error, Reader, Record, ScanRange};
+use annals::{Damage, Error, Gap, Reader, Record, ScanRange};
 use annals_export::{
     ColumnReport, DatasetReport, DatasetSink, ExportError, ExportOptions, FileReport, FileSink, ForcedType, Plan,
     RecordSink,
@@ -97,6 +97,8 @@ pub(crate) struct Exported {
     pub(crate) written: Written,
     /// Places of the log that could not be read.
     damage: Vec<Damage>,
+    /// Records in the range of seqs that the log says are missing.
+    gaps: Vec<Gap>,
 }
 
 /// The report of the export library, by kind of output.
@@ -166,9 +168,11 @@ impl<'a> Job<'a> {
     pub(crate) fn run(&self) -> Result<Exported> {
         let shape = self.shape()?;
         let plan = Plan::new(&shape, &self.options).map_err(export_failure)?;
+        let gaps: Vec<Gap> = self.reader.gaps()?.into_iter().filter(|gap| self.range.includes(gap)).collect();
         let metadata = [
             ("annals.log_id".to_owned(), self.reader.id().to_string()),
             ("annals.merkle_roots".to_owned(), self.roots()?),
+            ("annals.gaps".to_owned(), as_json(&gaps)?),
         ];
         let bar = records_bar("exporting", shape.records());
         let (written, damage) = if is_file(self.out) {
@@ -181,7 +185,7 @@ impl<'a> Job<'a> {
             (Written::Dataset(sink.finish().map_err(export_failure)?), damage)
         };
         bar.finish_and_clear();
-        Ok(Exported { written, damage })
+        Ok(Exported { written, damage, gaps })
     }
 
     /// The roots of the log's hash tree at the ends of its sealed segments, as a JSON array, so that what was exported
@@ -197,7 +201,7 @@ impl<'a> Job<'a> {
             .into_iter()
             .filter_map(|segment| Some(Root { end_seq: segment.end_seq, root: segment.root? }))
             .collect();
-        serde_json::to_string(&roots).map_err(|error| Failure::Failed(error.to_string()))
+        as_json(&roots)
     }
 
     /// The exact shape of the records: for a whole log, mostly what was kept when it was sealed.
@@ -304,11 +308,19 @@ impl Exported {
             let more = if json > named.len() { ", …" } else { "" };
             text += &format!(": {}{more}", named.join(", "));
         }
+        if !self.gaps.is_empty() {
+            let missing = plural(self.gaps.iter().map(Gap::count).sum(), "record");
+            text += &format!("\n  {missing} missing in {}, as the log says", plural(self.gaps.len() as u64, "gap"));
+        }
         if extra > 0 {
             text += &format!("\n  {} without a column of their own in _extra", plural(extra, "value"));
         }
         text
     }
+}
+
+fn as_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Failure::Failed(error.to_string()))
 }
 
 /// Whether `out` names one file rather than a dataset.

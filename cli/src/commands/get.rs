@@ -1,15 +1,15 @@
 //! `annals get`: single records by seq.
 
-use annals::{ReadBuffer, Reader};
+use annals::{Error, ReadBuffer, Reader};
 
 use crate::args::LogArg;
 use crate::failure::{Failure, Result};
-use crate::output::note;
+use crate::output::{note, plural};
 use crate::records::{MetaArgs, Printer};
 
 /// Print the records with these seqs as NDJSON, in the order asked for.
 ///
-/// A seq the log doesn't have is an error (exit code 1); the others are printed all the same.
+/// A seq that the log doesn't have, or that is in a gap, is an error (exit code 1); the others are printed all the same.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -28,16 +28,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut buffer = ReadBuffer::new();
     let mut printer = Printer::new(args.meta);
     let mut missing = Vec::new();
+    let mut gaps = 0;
     for &seq in &args.seqs {
         match reader.get_into(seq, &mut buffer) {
             Ok(Some(record)) => printer.record(record)?,
             Ok(None) => missing.push(seq.to_string()),
+            Err(Error::Gap(gap)) => {
+                printer.gaps(&[gap]);
+                gaps += 1;
+            }
             Err(error) => printer.survive(error)?,
         }
     }
     let printed = printer.finish();
-    if missing.is_empty() {
+    if missing.is_empty() && (gaps == 0 || printed.is_err()) {
         return printed;
+    }
+    if missing.is_empty() {
+        return Err(Failure::Failed(format!("{} in gaps of the log", plural(gaps, "record"))));
     }
     let log = args.log.log.display();
     let held = match (reader.first_seq(), reader.end_seq()) {

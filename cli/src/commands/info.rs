@@ -59,6 +59,10 @@ fn table(info: &LogInfo) -> String {
         let kept = plural(info.quarantine.len() as u64, "file");
         rows.push(("quarantine", format!("{kept} with bytes that recovery took out of the log")));
     }
+    let missing: u64 = info.segments.iter().map(|segment| segment.missing).sum();
+    if missing > 0 {
+        rows.push(("gaps", format!("{} missing, as `annals verify` lists", plural(missing, "record"))));
+    }
     let mut text = facts(rows);
 
     let skipped = info.segments.len().saturating_sub(SEGMENTS_SHOWN);

@@ -108,6 +108,7 @@ fn describe(what: &What) -> (&'static str, String) {
         What::Block { first_seq, count, time_min, time_max } => {
             ("block", records(*first_seq, *count, *time_min, *time_max).trim_end_matches(", ").to_owned())
         }
+        What::Gap(gap) => ("gap", gap.to_string()),
         What::Section { tag } => ("section", tag.clone()),
         What::Trailer => ("trailer", "directory and trailer".to_owned()),
         What::Index => ("index", "positions and times".to_owned()),

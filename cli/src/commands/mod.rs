@@ -9,6 +9,7 @@ pub(crate) mod get;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod man;
+pub(crate) mod repair;
 pub(crate) mod seal;
 pub(crate) mod tail;
 pub(crate) mod verify;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Tail(args) => tail::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Repair(args) => repair::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),

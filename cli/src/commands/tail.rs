@@ -50,7 +50,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // While records wait, they are gathered; when none does, what is gathered is passed on.
     let mut wait = Duration::ZERO;
     while !interrupt::interrupted() {
-        match tail.next(Some(wait)) {
+        let next = tail.next(Some(wait));
+        printer.gaps(&tail.take_gaps());
+        match next {
             Ok(Some(record)) => {
                 printer.record(record.as_record())?;
                 wait = Duration::ZERO;

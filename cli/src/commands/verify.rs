@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use annals::{Damage, Reader, VerifyReport};
+use annals::{Damage, Gap, Reader, VerifyReport};
 use serde::Serialize;
 
 use crate::args::LogArg;
@@ -20,7 +20,7 @@ const SCOPE: &str = "internally consistent; truncation and rollback not excluded
 ///
 /// A log without damage is internally consistent: nothing in it was altered without recomputing everything after it.
 /// Whether records were cut off its end, or the whole log was replaced by an older copy, can't be told without a root
-/// that was kept elsewhere: keep the root that this command prints, with the number of records, in another place.
+/// that was kept elsewhere, and neither can that its newest segment was put back as it once was: keep the root that this command prints, with the number of records, in another place.
 /// Works beside a writer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         true => Ok(()),
         false => Err(Failure::Integrity(format!(
             "{} is damaged in {}. What is not damaged can be read as before: `annals cat` leaves out damaged records and \
-             names them.",
+             names them. `annals repair --dry-run` says what a repair would do.",
             args.log.log.display(),
             plural(verified.damage.len() as u64, "place")
         ))),
@@ -71,10 +71,21 @@ fn table(verified: &VerifyReport) -> String {
         ("Merkle root", verified.root.clone().unwrap_or_else(|| "none, since records are missing".to_owned())),
         ("damage", if verified.is_sound() { "none".to_owned() } else { count(verified.damage.len() as u64) }),
     ];
+    if !verified.gaps.is_empty() {
+        let missing = plural(verified.gaps.iter().map(Gap::count).sum(), "record");
+        rows.push(("gaps", format!("{}: {missing} missing", count(verified.gaps.len() as u64))));
+        rows.push((
+            "unproven",
+            format!("{} of the hash tree, over records beside gaps", plural(verified.unproven, "node")),
+        ));
+    }
     if !verified.indexes.is_empty() {
-        rows.push(("indexes", format!("to be rebuilt by the next writer: {}", verified.indexes.join(", "))));
+        rows.push(("indexes", format!("to be rebuilt by `annals repair`: {}", verified.indexes.join(", "))));
     }
     let mut text = facts(rows);
+    for gap in verified.gaps.iter().take(DAMAGE_SHOWN) {
+        let _ = write!(text, "\n  {gap}");
+    }
     if verified.is_sound() {
         let _ = write!(text, "\n\n{SCOPE}");
         return text;

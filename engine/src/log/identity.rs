@@ -2,7 +2,9 @@
 
 use crate::LogId;
 use crate::error::{Damage, Error, Result};
-use crate::names::{IDENTITY, temporary};
+use crate::names::{IDENTITY, SegmentKind, SegmentName, temporary};
+use crate::raw::read_header;
+use crate::sealed::read_sealed_header;
 use crate::storage::{Storage, read_exact_at, write_all_at};
 use annals_index::{FileHeader, FileKind, HEADER_BYTES, HeaderError, SPECIFIC_BYTES};
 use std::io;
@@ -14,17 +16,26 @@ pub(crate) const IDENTITY_BYTES: usize = COPIES * HEADER_BYTES;
 
 /// Writes the identity of a new log. When this returns, the log exists and will after any crash.
 pub(crate) fn create(storage: &dyn Storage, log_id: LogId) -> Result<()> {
-    let path = storage.describe(IDENTITY);
-    let header = FileHeader {
+    let random = storage.random().map_err(Error::io("draw a random id for", storage.describe(IDENTITY)))?;
+    write(storage, &header(log_id, random, storage.now().as_micros()))
+}
+
+fn header(log_id: LogId, file_id: [u8; 16], created_us: i64) -> FileHeader {
+    FileHeader {
         kind: FileKind::Identity,
         compatible: 0,
         log_id: log_id.0,
-        file_id: storage.random().map_err(Error::io("draw a random id for", path.clone()))?,
+        file_id,
         base_seq: 0,
         ordinal: 0,
-        created_us: storage.now().as_micros(),
+        created_us,
         specific: [0; SPECIFIC_BYTES],
-    };
+    }
+}
+
+/// Writes an identity, in place of what is there.
+pub(crate) fn write(storage: &dyn Storage, header: &FileHeader) -> Result<()> {
+    let path = storage.describe(IDENTITY);
     let name = temporary(IDENTITY);
     match storage.remove(&name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
@@ -35,6 +46,64 @@ pub(crate) fn create(storage: &dyn Storage, log_id: LogId) -> Result<()> {
     file.sync().map_err(Error::io("sync", path.clone()))?;
     storage.rename(&name, IDENTITY).map_err(Error::io("rename", path.clone()))?;
     storage.sync_dir("").map_err(Error::io("sync", storage.describe("")))
+}
+
+/// As [`read`]; where the identity is lost, the log's id is what all segments agree on whose headers can be read.
+///
+/// # Errors
+/// As [`read`], if there is no such id.
+pub(crate) fn read_or_told(storage: &dyn Storage) -> Result<(FileHeader, Vec<Damage>)> {
+    let error = match read(storage) {
+        Err(error @ (Error::NotALog { .. } | Error::Damaged(_))) => error,
+        outcome => return outcome,
+    };
+    let Some((told, _)) = told_by_segments(storage)? else { return Err(error) };
+    let damage = match error {
+        Error::Damaged(damage) => damage,
+        _ => {
+            let detail = "the identity file is missing: the segments tell the log's id".into();
+            Damage { path: storage.describe(IDENTITY), offset: 0, detail, first_seq: None, end_seq: None }
+        }
+    };
+    Ok((told, vec![damage]))
+}
+
+/// An identity as the headers of the segments tell it, and how many do; `None` if they tell of none, or of more than one
+/// log.
+pub(crate) fn told_by_segments(storage: &dyn Storage) -> Result<Option<(FileHeader, usize)>> {
+    let names = match storage.list("") {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        listed => listed.map_err(Error::io("list", storage.describe("")))?,
+    };
+    let mut told: Option<(FileHeader, usize)> = None;
+    for name in names.iter().filter_map(|name| SegmentName::parse(name)) {
+        let text = name.to_string();
+        let file = match storage.open(&text) {
+            // Sealed or retired since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(Error::io("open", storage.describe(&text)))?,
+        };
+        let read = match name.kind {
+            SegmentKind::Raw => read_header(&*file).map(Result::ok),
+            SegmentKind::Sealed => read_sealed_header(&*file),
+            SegmentKind::Index => continue,
+        };
+        let own = read.map_err(Error::io("read", storage.describe(&text)))?;
+        let Some(own) = own.filter(|own| (own.base_seq, own.ordinal) == (name.base_seq, name.ordinal)) else {
+            continue;
+        };
+        match &mut told {
+            None => told = Some((header(LogId(own.log_id), own.file_id, own.created_us), 1)),
+            Some((told, _)) if told.log_id != own.log_id => return Ok(None),
+            Some((told, count)) => {
+                told.created_us = told.created_us.min(own.created_us);
+                *count += 1;
+            }
+        }
+    }
+    Ok(told)
 }
 
 /// Reads the log's id from whichever copy is sound, and what is wrong with the other.

@@ -17,6 +17,7 @@ use crate::sync::{Mutex, thread_local};
 use crate::view::View;
 use crate::{Incarnation, LogId, Timestamp};
 use background::Threads;
+pub(crate) use open::take_lock;
 pub use seal::SealReport;
 use serde::Serialize;
 use std::cell::RefCell;

@@ -88,7 +88,8 @@ impl Options {
         self.recover(storage, lock)
     }
 
-    fn recover(&self, storage: Arc<dyn Storage>, lock: Box<dyn Lock>) -> Result<Log> {
+    /// Recovers the log whose lock is held, and opens it.
+    pub(crate) fn recover(&self, storage: Arc<dyn Storage>, lock: Box<dyn Lock>) -> Result<Log> {
         let (identity, identity_damage) = identity::read(&*storage)?;
         let log_id = LogId(identity.log_id);
         let random = storage.random().map_err(Error::io("draw a random id for", storage.describe("")))?;
@@ -136,7 +137,8 @@ fn check_empty(storage: &dyn Storage) -> Result<()> {
     }
 }
 
-fn take_lock(storage: &dyn Storage) -> Result<Box<dyn Lock>> {
+/// Takes the writer's lock.
+pub(crate) fn take_lock(storage: &dyn Storage) -> Result<Box<dyn Lock>> {
     let holder = format!("process {}, since {} µs after 1970", std::process::id(), storage.now().as_micros());
     storage.lock(LOCK, &holder).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => Error::Locked { path: storage.describe(""), holder: error.to_string() },

@@ -9,9 +9,8 @@ use crate::log::Core;
 use crate::merkle::Frontier;
 use crate::names::{SegmentKind, SegmentName, temporary};
 use crate::raw::{RawCursor, RawSegment, ReadAhead};
-use crate::sealed::{Comparison, SealOptions, SealedFile, SealedWriter, Source, build_index, train_dictionary};
+use crate::sealed::{Comparison, SealOptions, SealedFile, SealedWriter, Source, install_index, train_dictionary};
 use crate::shape::Shape;
-use crate::storage::write_all_at;
 use crate::view::{Chain, Segment};
 use annals_index::{FileHeader, FileKind, SPECIFIC_BYTES};
 use std::sync::{Arc, PoisonError};
@@ -224,7 +223,7 @@ impl Core {
             return Ok(None);
         }
         comparison.finish()?;
-        let index = self.write_index(name, &written)?;
+        let index = install_index(&*self.storage, name, &written)?;
         self.storage.rename(unfinished, &name.to_string()).map_err(Error::io("rename", path))?;
         self.storage.sync_dir("").map_err(Error::io("sync", self.storage.describe("")))?;
         Ok(Some((summary.end, summary.file_bytes + index)))
@@ -237,18 +236,6 @@ impl Core {
             let _ = self.storage.remove(&temporary(&name));
             let _ = self.storage.remove(&name);
         }
-    }
-
-    /// Writes the index of a sealed segment. It needs no sync: one that a crash damages is made again.
-    fn write_index(&self, name: SegmentName, sealed: &SealedFile) -> Result<u64> {
-        let index = name.index().to_string();
-        let path = self.storage.describe(&index);
-        let unfinished = temporary(&index);
-        let bytes = build_index(&*self.storage, sealed)?;
-        let file = self.storage.create(&unfinished).map_err(Error::io("create", path.clone()))?;
-        write_all_at(&*file, &bytes, 0).map_err(Error::io("write", path.clone()))?;
-        self.storage.rename(&unfinished, &index).map_err(Error::io("rename", path))?;
-        Ok(bytes.len() as u64)
     }
 
     /// Puts `sealed` in the place of `run` for readers, and removes the raw files.

@@ -21,6 +21,17 @@ impl Frontier {
         Self::default()
     }
 
+    /// The frontier of a tree of `size` leaves whose perfect subtrees have these roots, one for each bit in the size.
+    pub(super) fn of(size: u64, roots: Vec<Hash>) -> Self {
+        debug_assert_eq!(size.count_ones() as usize, roots.len());
+        Self { size, roots }
+    }
+
+    /// The roots of the perfect subtrees, the largest first.
+    pub(super) fn roots(&self) -> &[Hash] {
+        &self.roots
+    }
+
     /// How many leaves the tree has.
     pub(crate) fn size(&self) -> u64 {
         self.size

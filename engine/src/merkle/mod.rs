@@ -5,8 +5,10 @@
 //! an append; storing frontiers, nodes and roots is left to the sealed segments.
 
 mod frontier;
+mod prover;
 
 pub(crate) use frontier::Frontier;
+pub(crate) use prover::{Proof, Prover, UNKNOWN_NODE};
 
 use crate::LogId;
 use crate::record::StoredRecord;

@@ -147,6 +147,11 @@ impl FrameHeader {
         Ok(header)
     }
 
+    /// The salt of the file that a frame's header would belong to, were it sound.
+    pub(super) fn salt_told(bytes: &[u8; FRAME_HEADER_BYTES]) -> Salt {
+        Salt::that_gives(u32::from_le_bytes(array(bytes, CRC_AT)), &bytes[..CRC_AT])
+    }
+
     fn check(&self) -> Result<(), FrameError> {
         let (count, payload_len) = (u64::from(self.count), u64::from(self.payload_len));
         if self.frame_bytes() > FRAME_BYTES_MAX as u64 {

@@ -8,12 +8,14 @@ pub mod codecs;
 pub(crate) mod entry;
 pub(crate) mod frame;
 mod header;
+mod headerless;
 mod positions;
 mod scan;
 mod segment;
 mod window;
 
 pub(crate) use header::{DATA_START, HEADER_COPY_AT, encode_preamble, read_header};
+pub(crate) use headerless::find_salt;
 pub(crate) use positions::Position;
 pub(crate) use scan::{BadRange, Scan, Scanner};
 pub(crate) use segment::{RawCursor, RawSegment, ReadAhead};

@@ -111,7 +111,7 @@ pub(crate) struct Scanner<'a> {
 }
 
 /// What stands where a frame was expected.
-enum Found {
+pub(super) enum Found {
     Intact(FrameHeader),
     /// The header is sound and the rest is not, or not as expected.
     Broken(FrameHeader, String),
@@ -235,7 +235,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Checks all of the frame at `offset`. Its first seq has to be `seq`, or at least that if `later` is set.
-    fn frame_at(&mut self, offset: u64, seq: u64, later: bool) -> io::Result<Found> {
+    pub(super) fn frame_at(&mut self, offset: u64, seq: u64, later: bool) -> io::Result<Found> {
         let bytes = self.window.bytes(offset, FRAME_HEADER_BYTES)?;
         let Some(bytes) = bytes.first_chunk() else {
             return Ok(Found::Nothing("the file ends inside a frame header".into()));

@@ -33,6 +33,11 @@ impl RawSegment {
         Self { name, path, header, file, salt, scan: RwLock::new(scan) }
     }
 
+    /// A segment whose header is lost and made up, and whose salt is known all the same.
+    pub(crate) fn with_salt(self, salt: Salt) -> Self {
+        Self { salt, ..self }
+    }
+
     /// What is known of the segment's records.
     pub(crate) fn scan(&self) -> RwLockReadGuard<'_, Scan> {
         self.scan.read().unwrap_or_else(PoisonError::into_inner)

@@ -39,7 +39,7 @@ struct State {
 impl Attachment {
     /// Attaches to the log in `storage`.
     pub(crate) fn open(storage: &Arc<dyn Storage>) -> Result<(Self, LogId, Arc<View>)> {
-        let (identity, _) = identity::read(&**storage)?;
+        let (identity, _) = identity::read_or_told(&**storage)?;
         let log_id = LogId(identity.log_id);
         let attachment = Self { boot_id: storage.boot_id(), state: Mutex::default() };
         let view = Arc::new(View::new(Chain::default(), 0));

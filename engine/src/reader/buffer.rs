@@ -41,7 +41,7 @@ impl ReadBuffer {
     /// Reads `seq` from the segment at `index` of `chain`, so that [`ReadBuffer::current`] gives it.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if the record can't be read, or is not there.
+    /// [`Error::Damaged`] if the record can't be read, or is not there; [`Error::Gap`] if the log says so.
     pub(crate) fn read(
         &mut self,
         source: &Source,
@@ -79,8 +79,13 @@ impl ReadBuffer {
             file.seek(seq, &mut self.block)?;
             self.block_file = Some(file.file_id());
         }
-        self.in_block = Some(seq);
-        Ok(())
+        match self.block.gap() {
+            Some(gap) => Err(Error::Gap(gap.clone())),
+            None => {
+                self.in_block = Some(seq);
+                Ok(())
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a log consists of, for people and programs that look after it.
 
 use crate::error::{Error, Result};
+use crate::gap::Gap;
 use crate::log::identity;
 use crate::merkle::hex;
 use crate::names::QUARANTINE;
@@ -51,6 +52,8 @@ pub struct SegmentInfo {
     pub time_max: Option<Timestamp>,
     /// The root of the log's hash tree after its last record, in hex; `None` for a raw segment.
     pub root: Option<String>,
+    /// How many of its records are missing, as it says itself.
+    pub missing: u64,
     /// Why the segment can't be read, if that is so.
     pub error: Option<String>,
 }
@@ -63,7 +66,7 @@ impl Reader {
     pub fn info(&self) -> Result<LogInfo> {
         self.refresh()?;
         let source = self.source();
-        let (identity, _) = identity::read(&*source.storage)?;
+        let (identity, _) = identity::read_or_told(&*source.storage)?;
         // In this order: the list is to have every segment of what is visible.
         let visible = self.end_seq();
         let chain = source.view.chain();
@@ -80,6 +83,7 @@ impl Reader {
                 time_min: None,
                 time_max: None,
                 root: None,
+                missing: 0,
                 error: None,
             };
             let times = match segment {
@@ -88,6 +92,7 @@ impl Reader {
                     Ok(file) => {
                         // A summary that lies may tell any number.
                         sealed_body_bytes = sealed_body_bytes.saturating_add(file.summary().body_bytes);
+                        info.missing = file.summary().missing(name.base_seq);
                         info.bytes = info.bytes.saturating_add(self.file_bytes(&name.index().to_string())?);
                         info.root = file.merkle().ok().map(|ends| hex(&ends.end.root()));
                         file.time_range().map(|times| times.into_inner())
@@ -117,6 +122,27 @@ impl Reader {
             segments,
             quarantine,
         })
+    }
+
+    /// All gaps of the log: records that it says itself are missing. Reads the ends of every sealed segment, and no
+    /// records. What is said in blocks or segments that are damaged is left out; [`Reader::verify`] names those.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn gaps(&self) -> Result<Vec<Gap>> {
+        self.refresh()?;
+        let source = self.source();
+        let mut gaps = Vec::new();
+        for segment in &source.view.chain().segments {
+            let Segment::Sealed(slot) = segment else { continue };
+            match source.sealed(slot).and_then(|file| file.gaps()) {
+                Ok(found) => gaps.extend(found),
+                Err(error) if error.is_damage() => {}
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(gaps)
     }
 
     fn file_bytes(&self, name: &str) -> Result<u64> {

@@ -100,7 +100,7 @@ impl Reader {
     /// The record `seq`; `None` if the log hasn't got there yet.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if it can't be read; all others still can.
+    /// [`Error::Damaged`] if it can't be read; all others still can. [`Error::Gap`] if it is missing, and the log says so.
     pub fn get(&self, seq: u64) -> Result<Option<RecordBuf>> {
         let mut buffer = ReadBuffer::new();
         Ok(self.get_into(seq, &mut buffer)?.map(|record| record.to_owned()))

@@ -2,6 +2,7 @@
 
 use crate::Timestamp;
 use crate::error::{Error, Result};
+use crate::gap::Gap;
 use crate::raw::ReadAhead;
 use crate::reader::buffer::unreadable;
 use crate::reader::{ReadBuffer, Source};
@@ -73,6 +74,11 @@ impl ScanRange {
         self
     }
 
+    /// Whether some of the seqs of `gap` are in the range. Nobody knows the times of what is missing.
+    pub fn includes(&self, gap: &Gap) -> bool {
+        gap.first_seq < self.end_seq && self.first_seq < gap.end_seq
+    }
+
     fn has_time(&self, time: Timestamp) -> bool {
         self.since <= time && time <= self.last
     }
@@ -89,7 +95,7 @@ impl ScanRange {
 /// The records of a range, one after the other. Memory is that of one block, whatever the range.
 ///
 /// [`Scan::advance`] borrows each record; as an [`Iterator`] it returns owned ones. After an error about damage, the
-/// scan goes on behind what is damaged.
+/// scan goes on behind what is damaged. It goes on over gaps, and [`Scan::gaps`] tells them.
 #[derive(Debug)]
 pub struct Scan {
     source: Source,
@@ -99,6 +105,7 @@ pub struct Scan {
     /// What is left: `next..end`, taken from the end if the scan goes backwards.
     next: u64,
     end: u64,
+    gaps: Vec<Gap>,
 }
 
 impl Scan {
@@ -108,7 +115,7 @@ impl Scan {
         let chain = source.view.chain();
         let first = chain.segments.first().map_or(0, |segment| segment.base_seq());
         let next = range.first_seq.max(first);
-        Self { source, range, chain, buffer: ReadBuffer::new(), next, end }
+        Self { source, range, chain, buffer: ReadBuffer::new(), next, end, gaps: Vec::new() }
     }
 
     /// The next record; `None` at the end of the range.
@@ -130,6 +137,10 @@ impl Scan {
                         return Ok(self.buffer.current());
                     }
                 }
+                Err(Error::Gap(gap)) => {
+                    self.pass(gap.first_seq, gap.end_seq);
+                    self.gaps.push(gap);
+                }
                 Err(Error::Damaged(damage)) => {
                     let first = damage.first_seq.map_or(seq, |first| first.min(seq));
                     let end = damage.end_seq.map_or(seq + 1, |end| end.max(seq + 1));
@@ -139,6 +150,12 @@ impl Scan {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The gaps met so far, in the order of the scan: records of the range that the log says are missing, whatever their
+    /// times were.
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 
     /// Leaves the records `first..end` behind, which are next.
@@ -181,7 +198,8 @@ impl Scan {
                 }
                 Segment::Sealed(slot) => {
                     let file = source.sealed(slot).map_err(|error| unreadable(error, source, chain, index))?;
-                    if file.time_range().is_some_and(|times| !range.overlaps(times.into_inner())) {
+                    // Nobody knows the times of what is missing.
+                    if !file.has_gaps() && file.time_range().is_some_and(|times| !range.overlaps(times.into_inner())) {
                         return Ok(Step::Skip(file.seqs().start, end));
                     }
                     let (seqs, times) = file.block_bounds(seq)?;

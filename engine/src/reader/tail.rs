@@ -1,6 +1,7 @@
 //! Following a log as it grows.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::gap::Gap;
 use crate::reader::{ReadBuffer, Reader};
 use crate::record::RecordBuf;
 use crate::sync::{Instant, thread};
@@ -17,11 +18,12 @@ pub struct Tail {
     reader: Reader,
     next: u64,
     buffer: ReadBuffer,
+    gaps: Vec<Gap>,
 }
 
 impl Tail {
     pub(crate) fn new(reader: Reader, next: u64) -> Self {
-        Self { reader, next, buffer: ReadBuffer::new() }
+        Self { reader, next, buffer: ReadBuffer::new(), gaps: Vec::new() }
     }
 
     /// The seq of the record that is next.
@@ -35,9 +37,26 @@ impl Tail {
     /// # Errors
     /// [`crate::Error::Damaged`] if the record can't be read; the next call goes on behind what is damaged.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Option<RecordBuf>> {
-        if !self.wait(timeout)? {
-            return Ok(None);
+        loop {
+            if !self.wait(timeout)? {
+                return Ok(None);
+            }
+            match self.step() {
+                Err(Error::Gap(gap)) => {
+                    self.next = gap.end_seq;
+                    self.gaps.push(gap);
+                }
+                outcome => return outcome,
+            }
         }
+    }
+
+    /// The gaps met since the last call: records that the log says are missing.
+    pub fn take_gaps(&mut self) -> Vec<Gap> {
+        std::mem::take(&mut self.gaps)
+    }
+
+    fn step(&mut self) -> Result<Option<RecordBuf>> {
         match self.reader.get_into(self.next, &mut self.buffer) {
             Ok(record) => {
                 let record = record.map(|record| record.to_owned());
@@ -45,7 +64,7 @@ impl Tail {
                 Ok(record)
             }
             Err(error) => {
-                if let crate::Error::Damaged(damage) = &error {
+                if let Error::Damaged(damage) = &error {
                     self.next = damage.end_seq.unwrap_or(0).max(self.next + 1);
                 }
                 Err(error)

@@ -2,6 +2,7 @@
 
 use crate::LogId;
 use crate::error::{Damage, Error, Result};
+use crate::gap::Gap;
 use crate::log::identity;
 use crate::merkle::{Frontier, hex, leaf_hash};
 use crate::names::{SegmentKind, SegmentName};
@@ -36,13 +37,18 @@ pub struct VerifyReport {
     pub root: Option<String>,
     /// Everything that is not as it has to be.
     pub damage: Vec<Damage>,
-    /// Indexes that are missing or can't be used; they cost time until the log is opened for writing again.
+    /// What the log itself says is missing, since a repair could not bring it back. No damage.
+    pub gaps: Vec<Gap>,
+    /// How many nodes of the hash tree were taken as the segments state them, since records below them are in gaps: each
+    /// stands over at most 256 records, whose own checksums hold.
+    pub unproven: u64,
+    /// Indexes that are missing or can't be used; they cost time until a repair makes them again.
     pub indexes: Vec<String>,
 }
 
 impl VerifyReport {
-    /// Whether everything is as it has to be. That the log is complete, and no older copy of itself, can't be told from
-    /// the log alone.
+    /// Whether everything is as it has to be; gaps are. That the log is complete, and neither it nor its newest segments an
+    /// older copy put back, can't be told from the log alone: that takes a root and a number of records kept elsewhere.
     pub fn is_sound(&self) -> bool {
         self.damage.is_empty()
     }
@@ -73,7 +79,7 @@ impl Reader {
         self.refresh()?;
         let source = self.source();
         let (end_seq, mut chain) = (self.end_seq(), source.view.chain());
-        let (_, damage) = identity::read(&*source.storage)?;
+        let (_, damage) = identity::read_or_told(&*source.storage)?;
         let mut verification = Verification {
             reader: self,
             report: VerifyReport {
@@ -86,6 +92,8 @@ impl Reader {
                 bytes: identity::IDENTITY_BYTES as u64,
                 root: None,
                 damage,
+                gaps: Vec::new(),
+                unproven: 0,
                 indexes: Vec::new(),
             },
             tree: Some(Frontier::new()),
@@ -99,7 +107,7 @@ impl Reader {
                 before_raws.get_or_insert_with(|| verification.clone());
             }
             if name.base_seq > verification.expected_seq {
-                verification.gap(name.base_seq, &source.describe(name));
+                verification.hole(name);
             }
             let found = match segment {
                 Segment::Sealed(slot) => verification.sealed(slot, end)?,
@@ -142,16 +150,17 @@ impl Verification<'_> {
         });
     }
 
-    fn gap(&mut self, base_seq: u64, path: &str) {
+    /// Nothing is wrong with the file `next`, but with the one before it: that is gone.
+    fn hole(&mut self, next: SegmentName) {
         self.tree = None;
         self.report.damage.push(Damage {
-            path: path.to_owned(),
+            path: self.reader.source().storage.describe(""),
             offset: 0,
-            detail: "no file holds the records before this one's first".into(),
+            detail: format!("no file holds the records before {next}"),
             first_seq: Some(self.expected_seq),
-            end_seq: Some(base_seq),
+            end_seq: Some(next.base_seq),
         });
-        self.expected_seq = base_seq;
+        self.expected_seq = next.base_seq;
     }
 
     /// Files that have the name of a segment and none of its records, since not even their headers can be read.
@@ -160,7 +169,12 @@ impl Verification<'_> {
         let names = source.storage.list("").map_err(Error::io("list", source.storage.describe("")))?;
         let mut names: Vec<_> = names.iter().filter_map(|name| SegmentName::parse(name)).collect();
         names.sort_unstable();
-        for name in names.into_iter().filter(|name| chain.segments.iter().all(|segment| segment.name() != *name)) {
+        // A repair that was cut off may have left a damaged segment beside the one that replaces it.
+        let holds = |segment: &Segment, name: &SegmentName| match segment {
+            Segment::Sealed(slot) => slot.name.base_seq == name.base_seq && slot.name.ordinal >= name.ordinal,
+            Segment::Raw(raw) => raw.name == *name,
+        };
+        for name in names.into_iter().filter(|name| !chain.segments.iter().any(|segment| holds(segment, name))) {
             let path = source.describe(name);
             let opened = match name.kind {
                 // No more than the header is looked at: a sound one is that of a segment begun or sealed since.
@@ -221,16 +235,20 @@ impl Verification<'_> {
         self.report.bytes += file.file_bytes();
         self.report.blocks += file.block_count()? as u64;
         self.report.records += verified.records;
+        self.report.gaps.extend(verified.gaps);
+        self.report.unproven += verified.unproven;
         if file.seqs().end != end && !self.report.damage.iter().any(|damage| damage.path == file.path()) {
+            // A file whose end is sound has all that it ever had: the records were in another.
+            let is_whole = file.footer_damage().is_none() && file.seqs().end < end;
             self.report.damage.push(Damage {
-                path: file.path().to_owned(),
+                path: if is_whole { source.storage.describe("") } else { file.path().to_owned() },
                 offset: 0,
                 detail: format!("the segment ends at record {} where the next begins at {end}", file.seqs().end),
                 first_seq: Some(file.seqs().end),
                 end_seq: Some(end),
             });
         }
-        self.tree = verified.end;
+        self.tree = verified.end.filter(|tree| tree.size() == end);
         if file.index().is_none() {
             self.report.indexes.push(source.describe(slot.name.index()));
         }

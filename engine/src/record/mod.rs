@@ -15,9 +15,10 @@ pub(crate) const KEY_BYTES_MAX: usize = 1 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum RecordKind {
-    /// An event that the application appended. The other kinds in docs/format.md are reserved: a reader of this
-    /// version refuses them.
+    /// An event that the application appended. The other kinds in docs/format.md never stand in an entry or a row.
     User = 1,
+    /// A seq that is known to be missing: stands in the leaves of a gap, and nowhere else.
+    Gap = 2,
 }
 
 impl RecordKind {

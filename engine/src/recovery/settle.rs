@@ -4,7 +4,7 @@
 use crate::checksum::Salt;
 use crate::commit::{Preparer, install};
 use crate::error::{Error, Result};
-use crate::names::{self, QUARANTINE, SegmentName};
+use crate::names::{self, QUARANTINE, SegmentKind, SegmentName};
 use crate::raw::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind};
 use crate::raw::{DATA_START, Position, RawSegment, Scanner, entry};
 use crate::recovery::inspect::{Inspected, Unclean, open_raw};
@@ -54,21 +54,22 @@ fn remove_leftovers(storage: &Arc<dyn Storage>, found: &mut Inspected) -> Result
 /// Copies what will no longer be part of the log into quarantine.
 fn quarantine_tail(storage: &Arc<dyn Storage>, unclean: &Unclean, found: &mut Inspected) -> Result<()> {
     if let Some(dropped) = found.report.dropped.first_mut() {
-        dropped.kept_in = Some(quarantine(storage, &unclean.segment, dropped.offset, dropped.bytes)?);
+        let name = names::quarantined_tail(unclean.segment.name, dropped.offset, dropped.first_seq);
+        dropped.kept_in = Some(quarantine(storage, &unclean.segment, name, dropped.offset, dropped.bytes)?);
     }
     // The old file goes once its records have a new place, and with it the bad bytes among them.
     let first = unclean.watermark.max(unclean.segment.name.base_seq);
     let bad: Vec<_> = unclean.segment.scan().bad.clone();
     for bad in bad.iter().filter(|bad| bad.first_seq >= first && unclean.dropped_at.is_none_or(|at| bad.start < at)) {
-        quarantine(storage, &unclean.segment, bad.start, bad.end - bad.start)?;
+        let name = names::quarantined(unclean.segment.name, bad.start);
+        quarantine(storage, &unclean.segment, name, bad.start, bad.end - bad.start)?;
     }
     Ok(())
 }
 
 /// Copies `len` bytes of a segment from `offset` on into quarantine. Returns the path of the copy.
-fn quarantine(storage: &Arc<dyn Storage>, segment: &RawSegment, offset: u64, len: u64) -> Result<String> {
+fn quarantine(storage: &Arc<dyn Storage>, segment: &RawSegment, name: String, offset: u64, len: u64) -> Result<String> {
     storage.create_dir(QUARANTINE).map_err(Error::io("create", storage.describe(QUARANTINE)))?;
-    let name = names::quarantined(segment.name, offset);
     let path = storage.describe(&name);
     match storage.open(&name) {
         // Complete: it has got its name, though perhaps in the system's memory only.
@@ -100,7 +101,12 @@ fn quarantine(storage: &Arc<dyn Storage>, segment: &RawSegment, offset: u64, len
 
 /// Moves a file that can't be read at all, and that the next segment would replace, into quarantine.
 fn set_aside(storage: &Arc<dyn Storage>, name: SegmentName) -> Result<()> {
-    let (name, kept) = (name.to_string(), names::quarantined(name, 0));
+    // A raw one may hold frames that can be told from their bytes alone, and restored.
+    let kept = match name.kind {
+        SegmentKind::Raw => names::quarantined_tail(name, 0, name.base_seq),
+        _ => names::quarantined(name, 0),
+    };
+    let name = name.to_string();
     storage.create_dir(QUARANTINE).map_err(Error::io("create", storage.describe(QUARANTINE)))?;
     storage.rename(&name, &kept).map_err(Error::io("rename", storage.describe(&name)))?;
     storage.sync_dir(QUARANTINE).map_err(Error::io("sync", storage.describe(QUARANTINE)))?;

@@ -18,6 +18,9 @@ pub(crate) const CODEC_ROWS_ZSTD: u8 = 1;
 /// Rows as they are: what compression doesn't make smaller.
 pub(crate) const CODEC_ROWS_PLAIN: u8 = 2;
 
+/// No records: a gap, and why.
+pub(crate) const CODEC_GAP: u8 = 3;
+
 const FLAG_RUN: u8 = 1;
 
 const CODEC_AT: usize = BLOCK_MAGIC.len();

@@ -1,9 +1,10 @@
 //! From the bytes of a block in a file to its records.
 
-use super::block::{BlockHeader, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
+use super::block::{BlockHeader, CODEC_GAP, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
 use super::bytes::Salt;
 use super::rows::{PLAIN_BYTES_MAX, Rows};
 use crate::Incarnation;
+use crate::gap::Gap;
 use crate::record::StoredRecord;
 use std::cell::RefCell;
 use zstd::zstd_safe::{DCtx, DDict};
@@ -34,13 +35,15 @@ impl Default for BlockBuf {
     }
 }
 
-/// The records of one block, decompressed. Its memory is kept from block to block.
+/// The records of one block, decompressed, or the gap in their place. Its memory is kept from block to block.
 #[derive(Debug)]
 pub(crate) struct BlockBuf {
     /// The block as it stands in the file.
     pub(super) stored: Vec<u8>,
     pub(super) plain: Vec<u8>,
     rows: Rows,
+    /// Set if the block is a gap.
+    gap: Option<Gap>,
     first_seq: u64,
     /// Set last, once all else has been checked.
     count: u32,
@@ -54,6 +57,7 @@ impl BlockBuf {
             stored: Vec::new(),
             plain: Vec::new(),
             rows: Rows::default(),
+            gap: None,
             first_seq: 0,
             count: 0,
             incarnation: Incarnation([0; 16]),
@@ -66,12 +70,25 @@ impl BlockBuf {
         self.first_seq + u64::from(self.count)
     }
 
-    /// How many records there are.
+    /// How many records there are: none in a gap.
     pub(crate) fn len(&self) -> usize {
-        self.count as usize
+        match self.gap {
+            Some(_) => 0,
+            None => self.count as usize,
+        }
     }
 
-    /// Whether the record `seq` is here.
+    /// What is missing, if the block is a gap.
+    pub(crate) fn gap(&self) -> Option<&Gap> {
+        self.gap.as_ref()
+    }
+
+    /// The incarnation of the block's records, or of the repair that made the gap.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Whether the block covers `seq`.
     pub(crate) fn contains(&self, seq: u64) -> bool {
         (self.first_seq..self.end_seq()).contains(&seq)
     }
@@ -95,6 +112,7 @@ impl BlockBuf {
     }
 
     pub(super) fn clear(&mut self) {
+        self.gap = None;
         self.count = 0;
         self.header = None;
     }
@@ -147,12 +165,24 @@ impl BlockBuf {
                 written.map_err(|_| bad)?;
             }
             CODEC_ROWS_PLAIN => self.plain.extend_from_slice(payload),
+            CODEC_GAP => return self.decode_gap(header, incarnation),
             unknown => return Err(BlockError::UnknownCodec(unknown)),
         }
         if self.plain.len() != plain_len {
             return Err("the block decompresses to another length than its header tells".into());
         }
         self.rows.parse(&self.plain, header.count)?;
+        (self.first_seq, self.incarnation, self.header) = (header.first_seq, incarnation, Some(header));
+        self.count = header.count;
+        Ok(())
+    }
+
+    fn decode_gap(&mut self, header: BlockHeader, incarnation: Incarnation) -> Result<(), BlockError> {
+        let payload = &self.stored[header.bytes()..];
+        if header.plain_len != header.stored_len || (header.time_min, header.time_max) != (i64::MIN, i64::MAX) {
+            return Err("the header of a gap contradicts itself".into());
+        }
+        self.gap = Some(Gap::decode(header.first_seq..header.end_seq(), payload)?);
         (self.first_seq, self.incarnation, self.header) = (header.first_seq, incarnation, Some(header));
         self.count = header.count;
         Ok(())

@@ -3,6 +3,7 @@
 use super::codec::BlockBuf;
 use super::file::SealedFile;
 use crate::error::{Error, Result};
+use crate::gap::Gap;
 use crate::record::StoredRecord;
 
 /// Takes the records that a sealed file has to hold, one after the other, and compares each with what the file
@@ -37,6 +38,28 @@ impl<'a> Comparison<'a> {
             }
             _ => Err(self.differs("the file doesn't hold the record that was sealed")),
         }
+    }
+
+    /// Compares the next seqs, which are to be in a gap.
+    ///
+    /// # Errors
+    /// As [`Comparison::next`].
+    pub(crate) fn gap(&mut self, gap: &Gap) -> Result<()> {
+        while self.next_seq < gap.end_seq {
+            self.file.read_block(self.block, &mut self.buffer)?;
+            self.block += 1;
+            match self.buffer.gap() {
+                Some(found) if found.first_seq == self.next_seq && found.end_seq <= gap.end_seq => {
+                    let found = Gap { first_seq: gap.first_seq, end_seq: gap.end_seq, ..found.clone() };
+                    if found != *gap {
+                        return Err(self.differs("the file holds another gap than it was to"));
+                    }
+                    self.next_seq = self.buffer.end_seq();
+                }
+                _ => return Err(self.differs("the file doesn't hold the gap that it was to")),
+            }
+        }
+        Ok(())
     }
 
     /// Ends the comparison: the file holds no further record.

@@ -82,7 +82,7 @@ impl SealedFile {
         match summary {
             Ok(summary) => (file.summary, file.footer_damage) = (summary, None),
             Err(damage) => {
-                file.summary = summary_of(file.table()?, name.base_seq);
+                file.summary = summary_of(file.table()?, file.walk()?, name.base_seq);
                 file.footer_damage = Some(damage);
             }
         }
@@ -113,6 +113,11 @@ impl SealedFile {
     /// The seqs of the records that it holds.
     pub(crate) fn seqs(&self) -> Range<u64> {
         self.name.base_seq..self.summary.end_seq
+    }
+
+    /// Whether some of those seqs are in gaps.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.summary.missing(self.name.base_seq) > 0
     }
 
     /// The earliest and the latest timestamp; `None` without records.
@@ -432,11 +437,13 @@ fn cached<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T>) -> Result<&T>
     }
 }
 
-/// What a table tells of all its blocks.
-fn summary_of(table: &Table, base_seq: u64) -> Summary {
-    let times = |time: fn(&BlockEntry) -> i64| table.0.iter().map(time);
+/// What a table tells of all its blocks; which of them are gaps, only their own headers tell.
+fn summary_of(table: &Table, walk: &Walk, base_seq: u64) -> Summary {
+    let gaps: Vec<u64> = walk.gaps.iter().map(|&n| walk.table.0[n].first_seq).collect();
+    let blocks = || table.0.iter().filter(|entry| gaps.binary_search(&entry.first_seq).is_err());
+    let times = |time: fn(&BlockEntry) -> i64| blocks().map(time);
     Summary {
-        records: table.0.iter().map(|entry| u64::from(entry.count)).sum(),
+        records: blocks().map(|entry| u64::from(entry.count)).sum(),
         end_seq: table.end_seq(base_seq),
         time_min: times(|entry| entry.time_min).min().unwrap_or(i64::MAX),
         time_max: times(|entry| entry.time_max).max().unwrap_or(i64::MIN),

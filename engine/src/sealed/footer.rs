@@ -7,8 +7,9 @@ use crate::{FileId, Incarnation};
 /// What a sealed segment holds, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Summary {
+    /// Records, those in gaps left out.
     pub(crate) records: u64,
-    /// The first seq after the last record.
+    /// The first seq after the last record or gap.
     pub(crate) end_seq: u64,
     /// The earliest timestamp; that of a segment without records is later than the latest.
     pub(crate) time_min: i64,
@@ -21,6 +22,11 @@ impl Summary {
     /// The summary of no records.
     pub(crate) fn empty(base_seq: u64) -> Self {
         Self { records: 0, end_seq: base_seq, time_min: i64::MAX, time_max: i64::MIN, body_bytes: 0 }
+    }
+
+    /// How many seqs from `base_seq` on are in gaps.
+    pub(crate) fn missing(&self, base_seq: u64) -> u64 {
+        (self.end_seq - base_seq).saturating_sub(self.records)
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -39,7 +45,7 @@ impl Summary {
         };
         let sound = fields.is_empty()
             && summary.end_seq <= 1 << 63
-            && base_seq.checked_add(summary.records) == Some(summary.end_seq)
+            && base_seq.checked_add(summary.records).is_some_and(|end| end <= summary.end_seq)
             && (summary.records == 0 || summary.time_min <= summary.time_max);
         sound.then_some(summary)
     }

@@ -2,11 +2,25 @@
 
 use super::file::SealedFile;
 use crate::error::{Error, Result};
-use crate::storage::Storage;
+use crate::names::{SegmentName, temporary};
+use crate::storage::{Storage, write_all_at};
 use annals_index::{Binding, FileHeader, FileKind, IndexBuilder, IndexReader, SPECIFIC_BYTES};
 
+/// Writes the index of `file`, which is or is to become the segment `name`, in place of one that is there. Returns its
+/// length. It needs no sync: one that a crash damages is made again.
+pub(crate) fn install_index(storage: &dyn Storage, name: SegmentName, file: &SealedFile) -> Result<u64> {
+    let index = name.index().to_string();
+    let path = storage.describe(&index);
+    let unfinished = temporary(&index);
+    let bytes = build_index(storage, file)?;
+    let written = storage.create(&unfinished).map_err(Error::io("create", path.clone()))?;
+    write_all_at(&*written, &bytes, 0).map_err(Error::io("write", path.clone()))?;
+    storage.rename(&unfinished, &index).map_err(Error::io("rename", path))?;
+    Ok(bytes.len() as u64)
+}
+
 /// The bytes of an index file for `file`, with an id of its own.
-pub(crate) fn build_index(storage: &dyn Storage, file: &SealedFile) -> Result<Vec<u8>> {
+pub(super) fn build_index(storage: &dyn Storage, file: &SealedFile) -> Result<Vec<u8>> {
     let random = || storage.random().map_err(Error::io("draw a random id for", file.path().to_owned()));
     let header = FileHeader {
         kind: FileKind::Index,

@@ -17,6 +17,7 @@ mod index;
 mod layout;
 mod open;
 mod rows;
+mod salvage;
 mod slot;
 mod table;
 mod verify;
@@ -31,9 +32,11 @@ pub(crate) use compare::Comparison;
 pub(crate) use dictionary::train_dictionary;
 pub(crate) use file::SealedFile;
 pub(crate) use footer::Source;
-pub(crate) use index::build_index;
+pub(crate) use index::install_index;
+pub(crate) use open::read_sealed_header;
+pub(crate) use salvage::Salvaged;
 pub(crate) use slot::SealedSlot;
-pub(crate) use writer::SealedWriter;
+pub(crate) use writer::{SealedWriter, Stated};
 
 /// Plain bytes of a block, unless it is told otherwise. These defaults were measured:
 /// docs/decisions/0002-blocks-and-dictionary.md.

@@ -144,6 +144,21 @@ impl Opened {
     }
 }
 
+/// The header of a sealed file, or its copy in the trailer; `None` if neither is sound.
+pub(crate) fn read_sealed_header(file: &dyn File) -> io::Result<Option<FileHeader>> {
+    for at in [0, file.len()?.saturating_sub(TRAILER_BYTES as u64)] {
+        let mut bytes = [0; HEADER_BYTES];
+        match read_exact_at(file, &mut bytes, at) {
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+            Ok(()) if FileHeader::decode(&bytes, FileKind::Sealed).is_ok() => {
+                return Ok(FileHeader::decode(&bytes, FileKind::Sealed).ok());
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
 enum Refusal {
     Damaged(String),
     Unsupported(String),

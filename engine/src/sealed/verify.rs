@@ -7,7 +7,8 @@ use super::footer::{Runs, Source, Summary};
 use super::layout::{Directory, TRAILER_BYTES, Tag};
 use super::table::{BlockEntry, Table};
 use crate::error::{Damage, Error, Result};
-use crate::merkle::{Frontier, Hash, leaf_hash};
+use crate::gap::Gap;
+use crate::merkle::{Frontier, Proof, Prover, leaf_hash};
 use annals_index::HEADER_BYTES;
 
 /// What verifying a file found, besides damage.
@@ -16,8 +17,12 @@ pub(crate) struct Verified {
     /// Records that were read and checked.
     pub(crate) records: u64,
     /// The hash tree after the last record, computed from the records themselves; `None` if some are lost, or if
-    /// nothing tells how it stood before the first.
+    /// nothing tells how it stood before the first. Over gaps, it may be as stated.
     pub(crate) end: Option<Frontier>,
+    /// What the file says is missing.
+    pub(crate) gaps: Vec<Gap>,
+    /// How many nodes of the tree were taken as stated, since records below them are in gaps.
+    pub(crate) unproven: u64,
 }
 
 impl SealedFile {
@@ -35,7 +40,9 @@ impl SealedFile {
         let found = pass.blocks(start)?;
         pass.footer(&found)?;
         pass.space()?;
-        Ok(Verified { records: found.summary.records, end: found.end.filter(|_| !pass.lost) })
+        let proof = found.proof.filter(|_| !pass.lost);
+        let (end, unproven) = proof.map_or((None, 0), |proof| (proof.end, proof.unproven));
+        Ok(Verified { records: found.summary.records, end, gaps: found.gaps, unproven })
     }
 }
 
@@ -44,8 +51,11 @@ struct Found {
     table: Table,
     runs: Runs,
     summary: Summary,
-    nodes: Vec<Hash>,
-    end: Option<Frontier>,
+    gaps: Vec<Gap>,
+    /// The tree, while it is computed; `None` once something is missing.
+    tree: Option<Prover>,
+    /// What came of it.
+    proof: Option<Proof>,
 }
 
 struct Pass<'a> {
@@ -98,14 +108,17 @@ impl Pass<'_> {
             self.lost = true;
             self.report(damage.clone());
         }
-        let stored = file.merkle().ok().map(|ends| ends.start);
+        let stated = file.merkle().ok();
         let base_seq = file.seqs().start;
+        let begin = start.or(stated.as_ref().map(|ends| &ends.start)).filter(|start| start.size() == base_seq);
+        let nodes = file.nodes().ok().map(|(_, nodes)| nodes);
         let mut found = Found {
             table: walk.table.clone(),
             runs: walk.runs.clone(),
             summary: Summary::empty(base_seq),
-            nodes: Vec::new(),
-            end: start.cloned().or(stored).filter(|start| start.size() == base_seq),
+            gaps: Vec::new(),
+            tree: begin.map(|start| Prover::new(start, nodes)),
+            proof: None,
         };
         let mut buffer = BlockBuf::new();
         for entry in &walk.table.0 {
@@ -119,6 +132,14 @@ impl Pass<'_> {
             }
         }
         found.summary.end_seq = found.table.end_seq(base_seq);
+        let end = stated.as_ref().map(|ends| &ends.end);
+        found.proof = found.tree.take().map(|tree| tree.finish(end));
+        if let (Some(start), Some(stated)) = (start.filter(|start| start.size() == base_seq), stated)
+            && stated.start != *start
+        {
+            let damage = file.contradiction(Tag::MERKLE);
+            self.report(damage);
+        }
         Ok(found)
     }
 
@@ -136,12 +157,12 @@ impl Pass<'_> {
     /// The records of a block that was read.
     fn block(&mut self, entry: &BlockEntry, buffer: &BlockBuf, found: &mut Found) {
         let told = buffer.header().map(|header: &BlockHeader| (header.time_min, header.time_max));
-        if buffer.time_range() != told {
+        if buffer.gap().is_none() && buffer.time_range() != told {
             self.say(entry.offset, "the block's header tells other timestamps than its records have");
         }
         if entry.first_seq != found.summary.end_seq {
             // Reported as a gap by the walk: what comes after can't be hashed.
-            found.end = None;
+            found.tree = None;
         }
         let log_id = self.file.log_id();
         let summary = &mut found.summary;
@@ -150,8 +171,15 @@ impl Pass<'_> {
             summary.body_bytes += record.body.len() as u64;
             summary.time_min = summary.time_min.min(record.timestamp.as_micros());
             summary.time_max = summary.time_max.max(record.timestamp.as_micros());
-            if let Some(end) = &mut found.end {
-                found.nodes.extend(end.push(leaf_hash(&log_id, &record)));
+            if let Some(tree) = &mut found.tree {
+                tree.record(leaf_hash(&log_id, &record));
+            }
+        }
+        if let Some(gap) = buffer.gap() {
+            found.gaps.push(gap.clone());
+            if let Some(tree) = &mut found.tree {
+                let leaf = |seq| leaf_hash(&log_id, &Gap::leaf(seq, buffer.incarnation()));
+                (gap.first_seq..gap.end_seq).for_each(|seq| tree.gap(leaf(seq)));
             }
         }
         summary.end_seq = entry.end_seq();
@@ -193,16 +221,15 @@ impl Pass<'_> {
             Tag::BLOCKS => self.file.stored_table()?.is_ok_and(|table| self.lost || table == found.table),
             Tag::RUNS => Runs::decode(bytes, base_seq).is_some_and(|runs| self.lost || runs == found.runs),
             Tag::SOURCES => Source::decode_all(bytes).is_some(),
-            Tag::MERKLE => match (self.file.merkle(), &found.end) {
-                (Ok(ends), Some(end)) => self.lost || ends.end == *end,
-                (ends, _) => ends.is_ok(),
-            },
+            Tag::MERKLE => {
+                self.file.merkle().is_ok() && (self.lost || found.proof.as_ref().is_none_or(|proof| proof.end_agrees))
+            }
             Tag::NODES => {
                 let nodes = super::footer::decode_nodes(bytes);
                 let count = self.file.merkle().ok().map(|ends| ends.node_count());
                 nodes.is_some_and(|nodes| {
                     count.is_none_or(|count| count == nodes.len() as u64)
-                        && (self.lost || found.end.is_none() || nodes == found.nodes)
+                        && (self.lost || found.proof.as_ref().is_none_or(|proof| proof.nodes_agree))
                 })
             }
             _ => true,

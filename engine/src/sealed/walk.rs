@@ -1,6 +1,6 @@
 //! Finding the blocks of a file without its table, by the headers of the blocks themselves.
 
-use super::block::{BLOCK_HEADER_BYTES_MAX, BLOCK_MAGIC, BlockHeader};
+use super::block::{BLOCK_HEADER_BYTES_MAX, BLOCK_MAGIC, BlockHeader, CODEC_GAP};
 use super::footer::Runs;
 use super::open::Opened;
 use super::table::{BlockEntry, SPAN_BYTES_MAX, Table};
@@ -17,6 +17,8 @@ pub(super) struct Walk {
     pub(super) runs: Runs,
     /// The first byte after the last block.
     pub(super) end: u64,
+    /// The numbers of the blocks that are gaps, in order.
+    pub(super) gaps: Vec<usize>,
     /// Where no block was found and one belongs.
     pub(super) damage: Vec<Damage>,
 }
@@ -41,6 +43,9 @@ pub(super) fn walk(opened: &Opened, end: Option<u64>, end_seq: Option<u64>) -> R
                     walk.runs.0.push((header.first_seq, header.run));
                 } else if header.run.is_some() {
                     walk.runs.0.push((header.first_seq, header.run));
+                }
+                if header.codec == CODEC_GAP {
+                    walk.gaps.push(walk.table.0.len());
                 }
                 walk.table.0.push(BlockEntry::of(&header, at));
                 (at, seq) = (at + header.span(), header.end_seq());

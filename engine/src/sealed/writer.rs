@@ -1,7 +1,7 @@
 //! Writing a sealed file, front to back.
 
 use super::SealOptions;
-use super::block::{BlockHeader, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
+use super::block::{BlockHeader, CODEC_GAP, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
 use super::bytes::Salt;
 use super::dictionary::{DICTIONARY_BYTES_MAX, encode_copy};
 use super::footer::{MerkleEnds, Runs, Source, Summary};
@@ -9,7 +9,8 @@ use super::layout::{Directory, Section, TRAILER_BYTES, Tag, Trailer, sealed_head
 use super::rows::{RECORDS_MAX, RowsBuilder};
 use super::table::{BlockEntry, Table};
 use crate::error::{Damage, Error, Result};
-use crate::merkle::{Frontier, Hash, leaf_hash};
+use crate::gap::Gap;
+use crate::merkle::{Frontier, Hash, UNKNOWN_NODE, leaf_hash};
 use crate::record::{KEY_BYTES_MAX, RECORD_BYTES_MAX, StoredRecord};
 use crate::storage::{File, write_all_at};
 use crate::{Incarnation, LogId};
@@ -30,6 +31,22 @@ pub(crate) struct SealedSummary {
     /// The log's hash tree after the segment's last record.
     pub(crate) end: Frontier,
     pub(crate) root: Hash,
+}
+
+/// A node that the segment completes.
+struct Node {
+    hash: Hash,
+    over_gap: bool,
+}
+
+/// What the file says of the hash tree where it can't be computed, since leaves are lost that segments after this one
+/// build on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stated {
+    /// The tree after the last record.
+    pub(crate) end: Frontier,
+    /// The nodes that the segment completes, if they are known; otherwise those over a gap are unknown.
+    pub(crate) nodes: Option<Vec<Hash>>,
 }
 
 /// Writes a sealed file over an empty file. Syncing and naming it are left to the caller. After an error the file
@@ -56,7 +73,9 @@ pub(crate) struct SealedWriter<'a> {
     block_seq: u64,
     start: Frontier,
     end: Frontier,
-    nodes: Vec<u8>,
+    nodes: Vec<Node>,
+    /// Whether the node that the next leaves complete has a gap below it.
+    over_gap: bool,
     summary: Summary,
 }
 
@@ -112,6 +131,7 @@ impl<'a> SealedWriter<'a> {
             end: start.clone(),
             start,
             nodes: Vec::new(),
+            over_gap: false,
             summary: Summary::empty(header.base_seq),
             header,
         })
@@ -120,19 +140,14 @@ impl<'a> SealedWriter<'a> {
     /// Adds the next record. Seqs have no gaps.
     pub(crate) fn push(&mut self, record: &StoredRecord<'_>) -> Result<()> {
         self.check(record)?;
-        let new_run = self.runs.0.last().is_none_or(|(_, run)| *run != Some(record.incarnation));
+        let new_run = self.is_new_run(record.incarnation);
         let is_full = self.rows.count() == RECORDS_MAX || self.rows.bytes_with(record) > self.block_bytes;
         if new_run || (self.rows.count() > 0 && is_full) {
             self.end_block()?;
         }
-        if new_run {
-            self.runs.0.push((record.seq, Some(record.incarnation)));
-            self.block_run = Some(record.incarnation);
-        }
+        self.run(new_run, record.seq, record.incarnation);
         self.rows.push(record);
-        if let Some(node) = self.end.push(leaf_hash(&self.log_id, record)) {
-            self.nodes.extend(node);
-        }
+        self.leaf(record);
         let (summary, time) = (&mut self.summary, record.timestamp.as_micros());
         summary.records += 1;
         summary.end_seq += 1;
@@ -142,15 +157,68 @@ impl<'a> SealedWriter<'a> {
         Ok(())
     }
 
+    /// Adds the next seqs as a gap, which the repair `incarnation` found.
+    pub(crate) fn push_gap(&mut self, gap: &Gap, incarnation: Incarnation) -> Result<()> {
+        if gap.first_seq != self.summary.end_seq || gap.end_seq > 1 << 63 {
+            return Err(self.out_of_place(gap.first_seq));
+        }
+        self.end_block()?;
+        let payload = gap.encode();
+        while self.block_seq < gap.end_seq {
+            self.run(self.is_new_run(incarnation), self.block_seq, incarnation);
+            let header = BlockHeader {
+                codec: CODEC_GAP,
+                stored_len: payload.len() as u32,
+                plain_len: payload.len() as u32,
+                first_seq: self.block_seq,
+                count: u32::try_from(gap.end_seq - self.block_seq).unwrap_or(u32::MAX),
+                // No window of times leaves a gap out.
+                time_min: i64::MIN,
+                time_max: i64::MAX,
+                payload_crc: self.salt.crc(&payload),
+                run: self.block_run.take(),
+            };
+            self.write_block(&header, &payload)?;
+        }
+        for seq in gap.first_seq..gap.end_seq {
+            self.over_gap = true;
+            self.leaf(&Gap::leaf(seq, incarnation));
+        }
+        self.summary.end_seq = gap.end_seq;
+        Ok(())
+    }
+
+    fn is_new_run(&self, incarnation: Incarnation) -> bool {
+        self.runs.0.last().is_none_or(|(_, run)| *run != Some(incarnation))
+    }
+
+    fn run(&mut self, is_new: bool, seq: u64, incarnation: Incarnation) {
+        if is_new {
+            self.runs.0.push((seq, Some(incarnation)));
+            self.block_run = Some(incarnation);
+        }
+    }
+
+    fn leaf(&mut self, record: &StoredRecord<'_>) {
+        if let Some(hash) = self.end.push(leaf_hash(&self.log_id, record)) {
+            let over_gap = std::mem::take(&mut self.over_gap);
+            self.nodes.push(Node { hash, over_gap });
+        }
+    }
+
+    fn out_of_place(&self, seq: u64) -> Error {
+        Error::Damaged(Damage {
+            path: self.path.clone(),
+            offset: self.position(),
+            detail: format!("record {seq} was to follow where {} belongs", self.summary.end_seq),
+            first_seq: Some(self.summary.end_seq),
+            end_seq: None,
+        })
+    }
+
     fn check(&self, record: &StoredRecord<'_>) -> Result<()> {
         if record.seq != self.summary.end_seq || record.seq >= 1 << 63 {
-            return Err(Error::Damaged(Damage {
-                path: self.path.clone(),
-                offset: self.position(),
-                detail: format!("record {} was to follow where {} belongs", record.seq, self.summary.end_seq),
-                first_seq: Some(self.summary.end_seq),
-                end_seq: None,
-            }));
+            return Err(self.out_of_place(record.seq));
         }
         let too_large = |what, found: usize, limit: usize| match found > limit {
             true => Err(Error::TooLarge { what, found: found as u64, limit: limit as u64 }),
@@ -162,8 +230,22 @@ impl<'a> SealedWriter<'a> {
 
     /// Writes what is left, with `shape` as the section that others give a meaning to and `sources` as the raw
     /// segments that this file stands for.
-    pub(crate) fn finish(mut self, shape: &[u8], sources: &[Source]) -> Result<SealedSummary> {
+    pub(crate) fn finish(self, shape: &[u8], sources: &[Source]) -> Result<SealedSummary> {
+        self.finish_as(shape, sources, None)
+    }
+
+    /// As [`SealedWriter::finish`], with the tree as it is `stated`.
+    pub(crate) fn finish_as(
+        mut self,
+        shape: &[u8],
+        sources: &[Source],
+        stated: Option<Stated>,
+    ) -> Result<SealedSummary> {
         self.end_block()?;
+        let nodes = self.take_nodes(stated.as_ref().map(|stated| stated.nodes.as_deref()));
+        if let Some(stated) = stated {
+            self.end = stated.end;
+        }
         let mut directory = Directory::default();
         if !self.dictionary.is_empty() {
             let copy = std::mem::take(&mut self.dictionary);
@@ -171,7 +253,7 @@ impl<'a> SealedWriter<'a> {
         }
         let mut table = Vec::new();
         self.table.encode(&mut table);
-        let (runs, nodes) = (self.runs.encode(), std::mem::take(&mut self.nodes));
+        let runs = self.runs.encode();
         let ends = MerkleEnds { start: self.start.clone(), end: self.end.clone() };
         self.section(&mut directory, Tag::SHAPE, shape)?;
         self.section(&mut directory, Tag::NODES, &nodes)?;
@@ -190,6 +272,16 @@ impl<'a> SealedWriter<'a> {
         })
     }
 
+    /// The bytes of the nodes. `stated` is set if leaves are lost, and holds the nodes if those are known.
+    fn take_nodes(&mut self, stated: Option<Option<&[Hash]>>) -> Vec<u8> {
+        let own = std::mem::take(&mut self.nodes);
+        match stated {
+            Some(Some(known)) => known.concat(),
+            Some(None) => own.iter().flat_map(|node| if node.over_gap { UNKNOWN_NODE } else { node.hash }).collect(),
+            None => own.iter().flat_map(|node| node.hash).collect(),
+        }
+    }
+
     fn position(&self) -> u64 {
         self.out_at + self.out.len() as u64
     }
@@ -206,14 +298,15 @@ impl<'a> SealedWriter<'a> {
         self.compressor
             .compress_to_buffer(&self.plain, &mut self.stored)
             .map_err(Error::io("compress", self.path.clone()))?;
-        let (codec, payload) = match self.stored.len() < self.plain.len() {
-            true => (CODEC_ROWS_ZSTD, &self.stored),
-            false => (CODEC_ROWS_PLAIN, &self.plain),
+        let (plain, stored) = (std::mem::take(&mut self.plain), std::mem::take(&mut self.stored));
+        let (codec, payload) = match stored.len() < plain.len() {
+            true => (CODEC_ROWS_ZSTD, &stored),
+            false => (CODEC_ROWS_PLAIN, &plain),
         };
         let header = BlockHeader {
             codec,
             stored_len: payload.len() as u32,
-            plain_len: self.plain.len() as u32,
+            plain_len: plain.len() as u32,
             first_seq: self.block_seq,
             count,
             time_min,
@@ -221,7 +314,14 @@ impl<'a> SealedWriter<'a> {
             payload_crc: self.salt.crc(payload),
             run: self.block_run.take(),
         };
-        self.table.0.push(BlockEntry::of(&header, self.out_at + self.out.len() as u64));
+        self.write_block(&header, payload)?;
+        // Their memory is used again.
+        (self.plain, self.stored) = (plain, stored);
+        Ok(())
+    }
+
+    fn write_block(&mut self, header: &BlockHeader, payload: &[u8]) -> Result<()> {
+        self.table.0.push(BlockEntry::of(header, self.position()));
         header.encode(self.salt, &mut self.out);
         self.out.extend_from_slice(payload);
         self.block_seq = header.end_seq();

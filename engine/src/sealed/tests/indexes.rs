@@ -1,7 +1,7 @@
 //! An index that is missing, stale, foreign, damaged or lying costs time and no answer.
 
 use super::fixture::{LOG, Sealed, records, small_blocks};
-use crate::sealed::build_index;
+use crate::sealed::index::build_index;
 use annals_index::{Binding, FileHeader, FileKind, IndexBuilder, SPECIFIC_BYTES};
 
 fn sealed() -> Sealed {

@@ -4,7 +4,8 @@
 //! first 32 MiB of each NDJSON file in the folder.
 
 use super::fixture::{Owned, Sealed};
-use crate::sealed::{BlockBuf, SealOptions, build_index, train_dictionary};
+use crate::sealed::index::build_index;
+use crate::sealed::{BlockBuf, SealOptions, train_dictionary};
 use std::time::Instant;
 
 /// The time of a get is the mean of [`GETS`] random ones, in the best of so many rounds.
