@@ -57,7 +57,7 @@ pub(crate) fn calls(seed: u64, ops: &[(usize, Op)]) -> (u64, u64) {
     let mut walk = Walk::new(seed);
     walk.open(&mut opening(seed)).unwrap_or_else(|error| panic!("no fault was asked for: {error:?}"));
     for (_, op) in ops {
-        walk.step(tame(*op)).unwrap_or_else(|error| panic!("no fault was asked for: {op:?}: {error:?}"));
+        walk.step(tame(*op, None)).unwrap_or_else(|error| panic!("no fault was asked for: {op:?}: {error:?}"));
     }
     (walk.disk.calls(), walk.disk.reads())
 }
@@ -66,9 +66,15 @@ fn opening(seed: u64) -> Random {
     Random::new(derive(seed, u64::MAX))
 }
 
-/// After a crash of the machine, another disk would count its calls: the process ends instead.
-fn tame(op: Op) -> Op {
-    Op { kind: if op.kind == Kind::Crash { Kind::Kill } else { op.kind }, ..op }
+/// After a crash of the machine, another disk would count its calls: the process ends instead. Between the parts of a
+/// write that is cut short it goes on: the last of a frame's bytes look like its content.
+fn tame(op: Op, fault: Option<Fault>) -> Op {
+    let kind = match op.kind {
+        Kind::Crash | Kind::Kill if fault == Some(Fault::Short) => Kind::Close,
+        Kind::Crash => Kind::Kill,
+        kind => kind,
+    };
+    Op { kind, ..op }
 }
 
 pub(crate) fn run(seed: u64, ops: &[(usize, Op)], planned: Planned, tally: &mut Tally) -> Result<(), Found> {
@@ -83,7 +89,7 @@ pub(crate) fn run(seed: u64, ops: &[(usize, Op)], planned: Planned, tally: &mut 
     let at = |step: usize| move |broken: Broken| Found { step, image: None, broken };
     overcome(&mut walk, opened, planned, &mut random).map_err(at(0))?;
     for (number, op) in ops {
-        let done = walk.step(tame(*op));
+        let done = walk.step(tame(*op, Some(fault)));
         let mut random = Random::new(derive(op.seed, 1));
         overcome(&mut walk, done, planned, &mut random)
             .map_err(|broken| at(number + 1)(format!("{:?}: {broken}", op.kind)))?;
@@ -93,7 +99,7 @@ pub(crate) fn run(seed: u64, ops: &[(usize, Op)], planned: Planned, tally: &mut 
     if random.percent(50) {
         walk.kill();
     }
-    // The parts of a write that was cut short may be lost at any byte, and the last of a frame's bytes look like its content.
+    // As in `tame`: a frame that lacks its last bytes looks like one that was damaged.
     let other = if fault == Fault::Short { Loss::Nothing } else { Loss::Torn };
     for loss in [Loss::Everything, other] {
         let facts = walk.facts(walk.model.durable);
