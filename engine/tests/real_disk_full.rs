@@ -198,6 +198,9 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_full_disk_refuses_and_loses_nothing() {
+    if real::mount::is_done_apart("a_full_disk_refuses_and_loses_nothing") {
+        return;
+    }
     let memory = match Tmpfs::new(64 << 20) {
         Ok(memory) => Space::Memory(memory),
         Err(why) => return skipped(ROW, &why),

@@ -124,6 +124,9 @@ fn a_clock_that_jumps_changes_neither_order_nor_what_is_found() {
 
 #[test]
 fn a_read_only_file_system_is_read_and_not_written() {
+    if real::mount::is_done_apart("a_read_only_file_system_is_read_and_not_written") {
+        return;
+    }
     let mounted = match Tmpfs::new(8 << 20) {
         Ok(mounted) => mounted,
         Err(why) => return skipped("a read-only file system", &why),
@@ -149,6 +152,9 @@ fn a_read_only_file_system_is_read_and_not_written() {
 
 #[test]
 fn a_directory_that_becomes_read_only_under_a_writer_loses_nothing() {
+    if real::mount::is_done_apart("a_directory_that_becomes_read_only_under_a_writer_loses_nothing") {
+        return;
+    }
     let home = in_memory();
     let disk = match Disk::new(Kind::Ext4, home.path(), 48) {
         Ok(disk) => disk,

@@ -37,6 +37,22 @@ fn unmount(path: &Path) -> Result<(), String> {
     until_idle("umount", &[path.to_str().unwrap()])
 }
 
+/// Runs the test `name` once more, in a process with a list of mounts of its own: whatever ends it, its file systems go
+/// with it. `false` in that process, which is to do the work, and where there are no such lists.
+pub(crate) fn is_done_apart(name: &str) -> bool {
+    const APART: &str = "ANNALS_REAL_APART";
+    if std::env::var_os(APART).is_some() || system("unshare", &["--mount", "true"]).is_err() {
+        return false;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private"]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture", "--quiet", "--test-threads=1"]).env(APART, "1");
+    let output = command.stderr(std::process::Stdio::inherit()).output().unwrap();
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{}: see above", output.status);
+    true
+}
+
 /// A file system in memory, of limited size.
 #[derive(Debug)]
 pub(crate) struct Tmpfs(tempfile::TempDir);
@@ -82,7 +98,6 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Disk {
     image: PathBuf,
-    device: String,
     at: tempfile::TempDir,
     mounted: bool,
 }
@@ -99,8 +114,7 @@ impl Disk {
             }
             Kind::Xfs => system("mkfs.xfs", &["-q", "-f", name])?,
         };
-        let device = system("losetup", &["--find", "--show", name])?;
-        let mut disk = Self { image, device, at: tempfile::tempdir().unwrap(), mounted: false };
+        let mut disk = Self { image, at: tempfile::tempdir().unwrap(), mounted: false };
         disk.mount()?;
         Ok(disk)
     }
@@ -110,7 +124,8 @@ impl Disk {
     }
 
     pub(crate) fn mount(&mut self) -> Result<(), String> {
-        system("mount", &[&self.device, self.at.path().to_str().unwrap()])?;
+        // The loop device goes when the file system is unmounted.
+        system("mount", &["-o", "loop", self.image.to_str().unwrap(), self.at.path().to_str().unwrap()])?;
         self.mounted = true;
         Ok(())
     }
@@ -136,7 +151,6 @@ impl Drop for Disk {
         if self.mounted && self.unmount().is_err() {
             let _ = system("umount", &["-l", self.at.path().to_str().unwrap()]);
         }
-        let _ = system("losetup", &["--detach", &self.device]);
         let _ = fs::remove_file(&self.image);
     }
 }
