@@ -8,18 +8,26 @@ use crate::raw::window::Window;
 use crate::storage::File;
 use std::io;
 
+/// How many times the length of a file is read at most to find a frame in it.
+const READ_TIMES_MAX: u64 = 16;
+
 /// The salt of the frames in `file` from `from` on, if any of them is intact. A frame's header gives a salt by its
 /// checksum, whatever its bytes; that is believed if the frame's payload has the checksums that go with it.
 pub(crate) fn find_salt(file: &dyn File, from: u64) -> io::Result<Option<Salt>> {
     let len = file.len()?;
     let mut window = Window::new(file, len);
     let mut at = from;
+    // Any bytes give a salt, and may tell of a frame of any length: hostile ones would be read again and again.
+    let mut budget = len.saturating_mul(READ_TIMES_MAX);
     while at < len {
         let bytes = window.bytes(at, FRAME_HEADER_BYTES)?;
         if let Some(bytes) = bytes.first_chunk::<FRAME_HEADER_BYTES>()
             && bytes.starts_with(&FRAME_MAGIC)
         {
             let salt = FrameHeader::salt_told(bytes);
+            let told = FrameHeader::decode(bytes, salt).map_or(0, |header| header.frame_bytes().min(len - at));
+            let Some(left) = budget.checked_sub(told) else { return Ok(None) };
+            budget = left;
             if let Found::Intact(_) = Scanner::new(file, len, salt).frame_at(at, 0, true)? {
                 return Ok(Some(salt));
             }
@@ -27,4 +35,66 @@ pub(crate) fn find_salt(file: &dyn File, from: u64) -> io::Result<Option<Salt>> 
         at += FRAME_ALIGN;
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raw::frame::FrameKind;
+    use crate::{FileId, Incarnation};
+
+    /// A file in memory.
+    #[derive(Debug)]
+    struct Bytes(Vec<u8>);
+
+    impl File for Bytes {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let rest = self.0.get(offset as usize..).unwrap_or_default();
+            let read = rest.len().min(buffer.len());
+            buffer[..read].copy_from_slice(&rest[..read]);
+            Ok(read)
+        }
+
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn reserve(&self, _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.0.len() as u64)
+        }
+    }
+
+    #[test]
+    fn an_intact_frame_tells_the_salt_and_a_damaged_one_does_not() {
+        let salt = Salt::of(FileId([9; 16]));
+        let frame = FrameHeader::empty(FrameKind::Watermark, 7, 7, Incarnation([1; 16]), salt).encode(salt);
+        let mut bytes = vec![0xee; 64];
+        bytes.extend(frame);
+        assert_eq!(find_salt(&Bytes(bytes.clone()), 0).unwrap(), Some(salt));
+        assert_eq!(find_salt(&Bytes(bytes.clone()), 72).unwrap(), None, "it begins before");
+        for at in 64..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert_eq!(find_salt(&Bytes(damaged), 0).unwrap(), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn headers_that_tell_of_long_frames_are_not_followed_for_ever() {
+        let salt = Salt::of(FileId([9; 16]));
+        let mut header = FrameHeader::empty(FrameKind::Pad, 0, 0, Incarnation([1; 16]), salt);
+        header.payload_len = 1 << 20;
+        let bytes: Vec<u8> = header.encode(salt).repeat((4 << 20) / FRAME_HEADER_BYTES);
+        let begun = std::time::Instant::now();
+        assert_eq!(find_salt(&Bytes(bytes), 0).unwrap(), None);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20));
+    }
 }
