@@ -194,7 +194,7 @@ fn named(dir: &Path, ending: &str) -> Vec<PathBuf> {
     entries.filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
 }
 
-/// A map of such a file would end this process by SIGBUS (docs/decisions/0008-index-files-are-read.md).
+/// A map of such a file would end this process by SIGBUS (docs/decisions/0009-index-files-are-read.md).
 #[test]
 fn index_files_that_are_cut_under_a_reader_change_no_answer() {
     let dir = tempfile::tempdir().unwrap();

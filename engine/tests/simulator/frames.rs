@@ -136,7 +136,8 @@ pub(crate) fn check_quarantine(
 fn is_kept(disk: &SimDisk, raw: &Raw, frame: &Frame) -> bool {
     let folder = format!("quarantine/{}.from-", raw.name);
     disk.files().iter().any(|(name, _)| {
-        let from = name.strip_prefix(&folder).and_then(|from| from.parse::<usize>().ok());
+        let from = name.strip_prefix(&folder).map(|from| from.split_once('.').map_or(from, |(from, _)| from));
+        let from = from.and_then(|from| from.parse::<usize>().ok());
         let Some((from, kept)) = from.zip(disk.read(name)) else { return false };
         frame.start >= from && kept.get(frame.start - from..frame.end - from) == raw.bytes.get(frame.start..frame.end)
     })
