@@ -65,6 +65,37 @@ fn every_damage_of_one_byte_costs_its_frame_or_block_at_most() {
 }
 
 #[test]
+fn a_damaged_batch_costs_the_records_that_were_hit_and_no_others() {
+    let fixture = Fixture::batch();
+    let name = &fixture.names(".log")[0];
+    let bytes = fixture.file(name);
+    // The entries of the batch: each begins with its checksum and its length (docs/format.md, "Entry").
+    let frame = (8_200..).step_by(8).find(|&at| bytes[at..].starts_with(b"aFrm")).unwrap();
+    let mut entries = vec![frame + 72];
+    while entries.len() < 41 {
+        let at = entries[entries.len() - 1];
+        entries.push(at + u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()) as usize);
+    }
+    let missing_after = |what: &str, from: usize, to: usize, value: u8| {
+        let mut changed = bytes.clone();
+        changed[from..to].iter_mut().for_each(|byte| *byte ^= value);
+        let (_, report, left) = repair(&fixture.with(name, Some(changed)), &fixture.records, what);
+        assert_eq!(left.found.len() + left.missing.len(), 41, "{what}: {report:?}");
+        left.missing.into_iter().collect::<Vec<_>>()
+    };
+    // The record before the batch is 0; entry n is that of record n + 1.
+    assert_eq!(missing_after("a body", entries[9] + 50, entries[9] + 51, 1), [10]);
+    assert_eq!(missing_after("a checksum", entries[0], entries[0] + 1, 1), [1]);
+    assert_eq!(missing_after("a length", entries[20] + 4, entries[20] + 5, 1), [21]);
+    assert_eq!(missing_after("a length far beyond", entries[20] + 6, entries[20] + 8, 0xff), [21]);
+    assert_eq!(missing_after("the last", entries[39] + 30, entries[39] + 31, 4), [40]);
+    assert_eq!(missing_after("three of them", entries[5] + 9, entries[7] + 9, 0x5a), [6, 7, 8]);
+    // Without a header, the frames around the batch tell what it held.
+    assert_eq!(missing_after("the header of the batch", frame, frame + 72, 0xff), []);
+    assert_eq!(missing_after("the header and the first", frame + 60, frame + 110, 0xff), [1]);
+}
+
+#[test]
 fn a_file_that_is_gone_leaves_a_gap_where_its_records_were() {
     let fixture = Fixture::new();
     let mut files = fixture.names(".seg");

@@ -114,6 +114,19 @@ pub(crate) fn peek(bytes: &[u8]) -> Result<(usize, u32), EntryError> {
     Ok((len, u32::from_le_bytes(array(header, CRC_AT))))
 }
 
+/// What the seq and the file of an entry have contributed to its checksum, if its bytes are sound: see
+/// [`Salt::salted_for`].
+pub(crate) fn implied(entry: &[u8]) -> Option<u32> {
+    let crc = u32::from_le_bytes(array(entry.get(..ENTRY_HEADER_BYTES)?, CRC_AT));
+    Some(crc ^ crc32fast::hash(&entry[LEN_AT..]))
+}
+
+/// The timestamp in the entry header at the start of `bytes`.
+pub(crate) fn timestamp(bytes: &[u8]) -> Option<Timestamp> {
+    let header = bytes.get(..ENTRY_HEADER_BYTES)?;
+    Some(Timestamp::from_micros(i64::from_le_bytes(array(header, TIMESTAMP_AT))))
+}
+
 /// Decodes and checks the entry at the start of `bytes`, which is that of the record `seq`. Returns the record and
 /// the entry's length.
 pub(crate) fn decode(

@@ -51,6 +51,13 @@ pub(crate) struct BadRange {
     pub(crate) unfinished: bool,
 }
 
+impl BadRange {
+    /// Whether the record `seq` is missing because of it.
+    pub(crate) fn holds(&self, seq: u64) -> bool {
+        self.first_seq <= seq && self.end_seq.is_none_or(|end| seq < end)
+    }
+}
+
 impl Scan {
     pub(crate) fn new(base_seq: u64) -> Self {
         Self {

@@ -90,7 +90,7 @@ impl RawSegment {
     }
 
     fn missing(&self, scan: &Scan, seq: u64) -> Error {
-        let bad = scan.bad.iter().find(|bad| bad.first_seq <= seq && bad.end_seq.is_none_or(|end| seq < end));
+        let bad = scan.bad.iter().find(|bad| bad.holds(seq));
         match bad {
             Some(bad) => Error::Damaged(self.damage(bad)),
             None => self.damaged(scan.end_offset, "the record is missing".into(), seq),

@@ -9,6 +9,7 @@
 //! A repair holds the writer's lock, and begins with what every opening for writing does. A crash at any point leaves a
 //! log that another repair finishes; one of a log that is sound changes nothing.
 
+mod entries;
 mod keep;
 mod plan;
 mod rebuild;

@@ -4,8 +4,9 @@ use crate::error::{Error, Result};
 use crate::gap::Gap;
 use crate::merkle::Frontier;
 use crate::names::{SegmentKind, SegmentName, temporary};
-use crate::raw::{RawCursor, RawSegment, ReadAhead};
+use crate::raw::{BadRange, RawCursor, RawSegment, ReadAhead};
 use crate::record::StoredRecord;
+use crate::repair::entries::Entries;
 use crate::repair::keep;
 use crate::repair::plan::{From, Group, Part};
 use crate::repair::report::{RepairReport, Replaced};
@@ -226,6 +227,8 @@ type RawItem<'a> = Result<StoredRecord<'a>, (Range<u64>, String)>;
 fn salvage_raw(raw: &RawSegment, seqs: Range<u64>, sink: &mut dyn FnMut(RawItem<'_>) -> Result<()>) -> Result<()> {
     let mut cursor = RawCursor::default();
     let mut lost: Option<(u64, String)> = None;
+    // Of the bad range that was met last.
+    let mut entries: Option<(BadRange, Option<Entries>)> = None;
     for seq in seqs.clone() {
         let why = match cursor.read(raw, seq, ReadAhead::Forward) {
             Ok(true) => None,
@@ -233,14 +236,22 @@ fn salvage_raw(raw: &RawSegment, seqs: Range<u64>, sink: &mut dyn FnMut(RawItem<
             Err(Error::Damaged(damage)) => Some(damage.detail),
             Err(error) => return Err(error),
         };
-        match (why, cursor.current()) {
-            (None, Some(record)) => {
+        if why.is_some() && !entries.as_ref().is_some_and(|(bad, _)| bad.holds(seq)) {
+            let bad = raw.scan().bad.iter().find(|bad| bad.holds(seq)).cloned();
+            entries = match bad {
+                Some(bad) => Some((bad.clone(), Entries::of(raw, &bad)?)),
+                None => None,
+            };
+        }
+        let of_batch = entries.as_ref().filter(|_| why.is_some()).and_then(|(_, entries)| entries.as_ref()?.get(seq));
+        match (why, cursor.current().or(of_batch)) {
+            (_, Some(record)) => {
                 if let Some((first, why)) = lost.take() {
                     sink(Err((first..seq, why)))?;
                 }
                 sink(Ok(record))?;
             }
-            (why, _) => {
+            (why, None) => {
                 lost.get_or_insert_with(|| (seq, why.unwrap_or_default()));
             }
         }

@@ -59,7 +59,7 @@ pub(crate) fn append(log: &Log, count: u64, size: usize) {
     }
 }
 
-fn append_batch(log: &Log, count: u64) {
+pub(crate) fn append_batch(log: &Log, count: u64) {
     let mut batch = Batch::new();
     for n in log.next_seq()..log.next_seq() + count {
         let mut random = Random(n);
@@ -100,6 +100,17 @@ impl Fixture {
             bytes.truncate(end + 600);
         }
         Self { files, records }
+    }
+
+    /// A closed raw segment with one record and one batch of 40 records.
+    pub(crate) fn batch() -> Self {
+        let disk = SimDisk::new(5);
+        let log = options().open_or_create_on(disk.storage()).unwrap();
+        append(&log, 1, 100);
+        append_batch(&log, 40);
+        let records = log.reader().scan(ScanRange::all()).unwrap().map(|record| record.unwrap()).collect();
+        log.close().unwrap();
+        Self { files: files(&disk), records }
     }
 
     pub(crate) fn names(&self, ending: &str) -> Vec<String> {
