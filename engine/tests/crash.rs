@@ -3,7 +3,7 @@
 mod model;
 
 use annals::storage::sim::{Fault, Loss, SimDisk};
-use model::{Model, options, run_scenario};
+use model::{Model, options, run_appends, run_scenario};
 
 /// How many calls the scenario makes, and that it works without any fault.
 fn calls() -> u64 {
@@ -91,6 +91,23 @@ fn any_call_may_fail_once_or_for_ever() {
                 model.clone().check(&disk.crash(Loss::Everything, call), &context);
                 model.check(&disk.crash(Loss::Torn, call), &context);
             }
+        }
+    }
+}
+
+/// The system forgets what a failed sync was to write, though it still shows it: asking again proves nothing.
+#[test]
+fn what_a_failed_sync_was_to_keep_is_never_acknowledged() {
+    let whole = SimDisk::new(1);
+    run_appends(&whole, &mut Model::default()).expect("no fault was asked for");
+    for call in 0..whole.calls() {
+        let disk = SimDisk::new(1);
+        disk.fail_at(call, Fault::Io, false);
+        let mut model = Model::default();
+        let log = run_appends(&disk, &mut model);
+        for seed in 0..8 {
+            let context = format!("EIO at call {call}, seed {seed}, failed: {}", log.is_err());
+            model.clone().check(&disk.crash(Loss::Everything, seed), &context);
         }
     }
 }

@@ -107,6 +107,15 @@ impl Model {
     }
 }
 
+/// Appends, each record on its own and durable, and leaves the log open.
+pub(crate) fn run_appends(disk: &SimDisk, model: &mut Model) -> Result<Log> {
+    let log = options().open_or_create_on(disk.storage())?;
+    for size in [10, 600, 40] {
+        model.append(&log, size)?;
+    }
+    Ok(log)
+}
+
 /// Appends singly and in batches, rolls, seals, closes and reopens.
 pub(crate) fn run_scenario(disk: &SimDisk, model: &mut Model) -> Result<()> {
     let log = options().open_or_create_on(disk.storage())?;
