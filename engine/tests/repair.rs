@@ -221,9 +221,9 @@ fn damage_at_random(fixture: &Fixture, random: &mut mending::Random) -> (mending
     let mut files = fixture.files.clone();
     let mut told = Vec::new();
     for _ in 0..1 + random.below(4) {
-        let (index, count) = (random.below(files.len() as u64) as usize, files.len());
+        let (index, count) = (random.below(files.len().max(1) as u64) as usize, files.len());
         let (name, bytes) = &mut files[index];
-        let at = random.below(bytes.len() as u64) as usize;
+        let at = random.below(bytes.len().max(1) as u64) as usize;
         let len = (1 + random.below(9_000) as usize).min(bytes.len() - at.min(bytes.len()));
         match random.below(8) {
             0 if count > 3 => {

@@ -3,7 +3,10 @@
 //!
 //! `ANNALS_SECONDS` says for how long; `ANNALS_CASES` of records at least, if that is set; `ANNALS_SEED` what is drawn.
 
+mod random;
+
 use annals::{Batch, Durability, Log, Options, Reader, RecordBuf, ScanRange, Tail};
+use random::Random;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,19 +22,6 @@ struct Event {
     writer: u64,
     number: u64,
     text: String,
-}
-
-/// A small generator of random numbers (SplitMix64, Steele et al. 2014).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
 }
 
 fn event(writer: u64, number: u64) -> Event {

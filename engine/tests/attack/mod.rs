@@ -1,11 +1,15 @@
 //! A small log with everything in it that a log can have, and what has to be true of it after it was damaged.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+#[path = "../random/mod.rs"]
+mod random;
+
 use annals::storage::sim::{Loss, SimDisk};
 use annals::{
     Background, Batch, Damage, Durability, Error, Log, Options, ReadBuffer, Reader, RecordBuf, RecoveryReport,
     ScanRange, Timestamp, VerifyReport,
 };
+pub(crate) use random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -16,24 +20,6 @@ pub(crate) const SEED: u64 = 11;
 
 pub(crate) fn options() -> Options {
     Options::new().background(Background::Manual).segment_bytes(64 << 10)
-}
-
-/// SplitMix64 (Steele et al. 2014).
-#[derive(Debug, Clone)]
-pub(crate) struct Random(pub u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
 }
 
 /// The record `n` of the log `salt`: about `size` bytes.

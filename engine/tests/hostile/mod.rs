@@ -1,39 +1,22 @@
 //! Directories made to hurt whoever opens them: bombs, lengths and counts that lie, files that are none, all of it behind
 //! right checksums. What is made follows from a number.
 
+#[path = "../random/mod.rs"]
+mod random;
+
 #[path = "../../../fuzz/cases/src/forge.rs"]
 #[allow(dead_code, reason = "the fuzz targets use more of it")]
 pub(crate) mod forge;
 
 use annals::{Background, Options};
 use forge::{Frame, Salt, directory, entry, header, repair_block, repair_frame, signed_varint, trailer, varint};
+pub(crate) use random::Random;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
-
-/// SplitMix64 (Steele et al. 2014).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn choose<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-}
 
 /// A log that is about to be harmed.
 struct Victim {

@@ -1,32 +1,18 @@
 //! A log to damage, and what has to be true of it once it was repaired.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+#[path = "../random/mod.rs"]
+mod random;
+
 use annals::storage::sim::SimDisk;
 use annals::{
     Background, Batch, Error, Gap, Log, Options, Reader, RecordBuf, Repair, RepairReport, ScanRange, Timestamp,
 };
+pub(crate) use random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) fn options() -> Options {
     Options::new().background(Background::Manual).segment_bytes(64 << 10)
-}
-
-/// SplitMix64 (Steele et al. 2014).
-#[derive(Debug, Clone)]
-pub(crate) struct Random(pub u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
 }
 
 pub(crate) type Files = Vec<(String, Vec<u8>)>;

@@ -9,28 +9,18 @@
 //! when it is pasted into a shell. What can't run here says `SKIPPED: <what>: <why>` and passes.
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
+#[path = "../random/mod.rs"]
+mod random;
+
 pub(crate) mod child;
 pub(crate) mod mount;
 pub(crate) mod told;
 pub(crate) mod workload;
 
+pub(crate) use random::Random;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-/// SplitMix64 (Steele et al. 2014).
-#[derive(Debug, Clone)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 /// How many cases to run, at least.
 pub(crate) fn cases(default: u64) -> u64 {
