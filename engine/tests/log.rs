@@ -102,6 +102,35 @@ fn a_scan_keeps_to_its_range() {
     assert_eq!(seqs(ScanRange::all().seqs(3_000..)), []);
 }
 
+/// Clocks go back: a block whose records are too late says nothing of the blocks after it.
+#[test]
+fn a_window_of_time_finds_its_records_wherever_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Options::new().background(Background::Manual).create(dir.path().join("log")).unwrap();
+    // Runs that each go up and then back, over many blocks.
+    let time_of = |n: u64| (n / 700 * 7_919 % 10) * 10_000 + n % 700;
+    const COUNT: u64 = 7_000;
+    for n in 0..COUNT {
+        log.append_at(at(time_of(n)), &event(n)).unwrap();
+        if n == COUNT / 2 {
+            log.seal().unwrap();
+        }
+    }
+    for sealed in [false, true] {
+        for (from, to) in [(0, 700), (10_000, 10_003), (30_000, 60_000), (90_650, 90_700), (500, 99_999)] {
+            let expected: Vec<u64> = (0..COUNT).filter(|&n| (from..to).contains(&time_of(n))).collect();
+            let window = ScanRange::all().since(at(from)).until(at(to));
+            let found =
+                |range| -> Vec<u64> { log.reader().scan(range).unwrap().map(|record| record.unwrap().seq()).collect() };
+            assert!(!expected.is_empty());
+            assert_eq!(found(window), expected, "{from}..{to}, sealed: {sealed}");
+            let backward: Vec<u64> = expected.into_iter().rev().collect();
+            assert_eq!(found(window.reverse()), backward, "{from}..{to} backwards, sealed: {sealed}");
+        }
+        log.seal().unwrap();
+    }
+}
+
 #[test]
 fn a_tail_wakes_on_new_records_in_this_process_and_beside_it() {
     let dir = tempfile::tempdir().unwrap();
