@@ -16,7 +16,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// How often a look at the directory is repeated when files move meanwhile.
-const RETRIES: usize = 8;
+const RETRIES: u32 = 12;
+
+/// How long a reader waits before it looks again at a directory in which files moved: 1 ms, then longer, so that a writer
+/// that seals without a pause doesn't outrun it.
+const MOVED_PAUSE: Duration = Duration::from_millis(1);
+const MOVED_PAUSE_DOUBLINGS: u32 = 4;
 
 /// How long a reader waits before it looks again at a head that doesn't check.
 const HEAD_PAUSE: Duration = Duration::from_millis(2);
@@ -76,6 +81,9 @@ impl Attachment {
     fn list(&self, state: &mut State, storage: &Arc<dyn Storage>, log_id: LogId, view: &View) -> Result<()> {
         let mut attempt = 0;
         loop {
+            if attempt > 0 {
+                thread::sleep(MOVED_PAUSE * 2u32.pow((attempt - 1).min(MOVED_PAUSE_DOUBLINGS)));
+            }
             attempt += 1;
             let seen = self.read_head(storage, state);
             let until_seq = seen.map_or(u64::MAX, |head| head.visible_seq());
