@@ -194,8 +194,8 @@ fn quarantined(storage: &Arc<dyn Storage>) -> Result<Vec<SegmentName>> {
     }
 }
 
-/// The end of the last sealed segment, and whether the segment itself says so. One that can't be read, while raw segments stand in for it, is moved from `sealed`
-/// to `unreadable`.
+/// The end of the last sealed segment, and whether the segment itself says so. One that can't be read, while raw
+/// segments stand in for it, is moved from `sealed` to `unreadable`.
 fn last_sealed_end(
     storage: &Arc<dyn Storage>,
     log_id: LogId,
