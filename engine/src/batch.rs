@@ -120,6 +120,11 @@ impl Batch {
         self.times = Some((min.min(timestamp), max.max(timestamp)));
     }
 
+    /// Whether every record has a time of its own.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.untimed.is_empty()
+    }
+
     /// Gives the records without a time the time `now`, and computes the entries' checksums.
     pub(crate) fn finish(&mut self, now: Timestamp) {
         if !self.untimed.is_empty() {

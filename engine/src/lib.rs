@@ -84,7 +84,7 @@ pub use error::{Damage, Error, Result};
 pub use gap::Gap;
 pub use ids::{FileId, Incarnation, LogId, Timestamp};
 pub use inspect::{Piece, What, inspect};
-pub use log::{Log, SealReport};
+pub use log::{Log, SealReport, Ticket};
 pub use options::{Background, Durability, Options};
 pub use reader::{LogInfo, ReadBuffer, Reader, Scan, ScanRange, SegmentInfo, Tail, VerifyReport};
 pub use record::{Record, RecordBuf};

@@ -57,6 +57,7 @@ pub struct Options {
     pub(crate) unsealed_segments_max: usize,
     pub(crate) background: Background,
     pub(crate) map_files: bool,
+    pub(crate) direct_io: bool,
 }
 
 impl Default for Options {
@@ -70,6 +71,7 @@ impl Default for Options {
             unsealed_segments_max: UNSEALED_SEGMENTS_MAX_DEFAULT,
             background: Background::Threads,
             map_files: false,
+            direct_io: true,
         }
     }
 }
@@ -136,6 +138,15 @@ impl Options {
     #[must_use]
     pub fn map_files(mut self, map: bool) -> Self {
         self.map_files = map;
+        self
+    }
+
+    /// Whether the log is written past the system's cache where the file system allows that, several writes at once, each
+    /// durable when it ends; otherwise through the cache, one write and sync at a time. Default: yes. At
+    /// [`Durability::Written`] it is always the cache.
+    #[must_use]
+    pub fn direct_io(mut self, direct: bool) -> Self {
+        self.direct_io = direct;
         self
     }
 

@@ -86,7 +86,8 @@ pub(crate) struct View {
     /// Sealing can't go on, because of damage or for want of space: nobody is to wait for it.
     sealing_stuck: AtomicBool,
     closed: AtomicBool,
-    watch: Mutex<()>,
+    /// How many threads wait.
+    watch: Mutex<u32>,
     changed: Condvar,
 }
 
@@ -157,8 +158,10 @@ impl View {
 
     /// Wakes everybody who waits for a change.
     pub(crate) fn notify(&self) {
-        drop(self.watch.lock().unwrap_or_else(PoisonError::into_inner));
-        self.changed.notify_all();
+        let waiting = *self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting > 0 {
+            self.changed.notify_all();
+        }
     }
 
     pub(crate) fn close(&self) {
@@ -179,11 +182,16 @@ impl View {
     pub(crate) fn wait(&self, deadline: Option<Instant>, done: impl Fn() -> bool) -> bool {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         while !done() {
+            *watch += 1;
             watch = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 None => self.changed.wait(watch).unwrap_or_else(PoisonError::into_inner),
-                Some(left) if left.is_zero() => return done(),
+                Some(left) if left.is_zero() => {
+                    *watch -= 1;
+                    return done();
+                }
                 Some(left) => wait_timeout(&self.watch, &self.changed, watch, left),
             };
+            *watch -= 1;
         }
         true
     }

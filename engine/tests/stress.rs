@@ -152,7 +152,9 @@ impl Stress<'_> {
                 assert!(report.is_sound(), "{:?}", report.damage);
                 assert_eq!(report.records, report.end_seq, "records that were not verified");
                 assert!(report.root.is_some());
-                assert!(reader.info().unwrap().end_seq >= report.end_seq.min(reader.end_seq()));
+                // A segment may be sealed before what it holds is told to readers, so verifying may be ahead of them.
+                let seen = reader.end_seq();
+                assert!(reader.info().unwrap().end_seq >= seen);
             }
             std::thread::sleep(Duration::from_millis(100));
         }

@@ -49,6 +49,10 @@ fn table(info: &LogInfo) -> String {
         ("on disk", bytes(info.bytes)),
         ("segments", format!("{} sealed, {} raw", sealed.len(), info.segments.len() - sealed.len())),
     ];
+    if let Some(direct) = info.direct_io {
+        let way = if direct { "past the system's cache, several writes at once" } else { "through the system's cache" };
+        rows.push(("written", way.to_owned()));
+    }
     let sealed_bytes: u64 = sealed.iter().map(|segment| segment.bytes).sum();
     if info.sealed_body_bytes > 0 && sealed_bytes > 0 {
         let ratio = info.sealed_body_bytes as f64 / sealed_bytes as f64;

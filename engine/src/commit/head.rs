@@ -25,6 +25,8 @@ const _: () = assert!(CRC_AT + 4 == HEAD_BYTES);
 pub(crate) struct Head {
     /// Readers may read what is written and not yet durable.
     pub(crate) reads_written: bool,
+    /// The newest segment is written directly. For people: readers do the same either way.
+    pub(crate) writes_directly: bool,
     pub(crate) durable_seq: u64,
     pub(crate) written_seq: u64,
     /// The ordinal of the newest segment.
@@ -42,7 +44,7 @@ impl Head {
     pub(crate) fn encode(&self) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
         bytes[..FLAGS_AT].copy_from_slice(&MAGIC);
-        bytes[FLAGS_AT] = self.reads_written.into();
+        bytes[FLAGS_AT] = u8::from(self.reads_written) | u8::from(self.writes_directly) << 1;
         bytes[DURABLE_SEQ_AT..WRITTEN_SEQ_AT].copy_from_slice(&self.durable_seq.to_le_bytes());
         bytes[WRITTEN_SEQ_AT..ORDINAL_AT].copy_from_slice(&self.written_seq.to_le_bytes());
         bytes[ORDINAL_AT..INCARNATION_AT].copy_from_slice(&self.ordinal.to_le_bytes());
@@ -57,12 +59,13 @@ impl Head {
     pub(crate) fn decode(bytes: &[u8; HEAD_BYTES]) -> Option<Self> {
         let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         let sound = bytes[..FLAGS_AT] == MAGIC
-            && bytes[FLAGS_AT] <= 1
+            && bytes[FLAGS_AT] <= 3
             && bytes[FLAGS_AT + 1..DURABLE_SEQ_AT] == [0; 3]
             && bytes[ZERO_AT..CRC_AT] == [0; 4]
             && crc32fast::hash(&bytes[..CRC_AT]).to_le_bytes() == bytes[CRC_AT..];
         sound.then(|| Self {
-            reads_written: bytes[FLAGS_AT] == 1,
+            reads_written: bytes[FLAGS_AT] & 1 != 0,
+            writes_directly: bytes[FLAGS_AT] & 2 != 0,
             durable_seq: u64_at(DURABLE_SEQ_AT),
             written_seq: u64_at(WRITTEN_SEQ_AT),
             ordinal: u64_at(ORDINAL_AT),
@@ -80,11 +83,12 @@ mod tests {
     proptest! {
         #[test]
         fn any_head_comes_back(
-            reads_written: bool, seqs: (u64, u64, u64), incarnation: [u8; 16], boot_id: [u8; 16],
+            flags: (bool, bool), seqs: (u64, u64, u64), incarnation: [u8; 16], boot_id: [u8; 16],
         ) {
             let (durable_seq, written_seq, ordinal) = seqs;
+            let (reads_written, writes_directly) = flags;
             let incarnation = Incarnation(incarnation);
-            let head = Head { reads_written, durable_seq, written_seq, ordinal, incarnation, boot_id };
+            let head = Head { reads_written, writes_directly, durable_seq, written_seq, ordinal, incarnation, boot_id };
             prop_assert_eq!(Head::decode(&head.encode()), Some(head));
         }
     }
@@ -93,6 +97,7 @@ mod tests {
     fn a_head_comes_back_and_every_flipped_bit_makes_it_none() {
         let head = Head {
             reads_written: true,
+            writes_directly: false,
             durable_seq: 1,
             written_seq: 2,
             ordinal: 3,
@@ -112,10 +117,18 @@ mod tests {
     #[test]
     fn fields_that_are_to_be_zero_and_are_not_make_it_none() {
         let (incarnation, boot_id) = (Incarnation([4; 16]), [5; 16]);
-        let head = Head { reads_written: false, durable_seq: 1, written_seq: 2, ordinal: 3, incarnation, boot_id };
+        let head = Head {
+            reads_written: false,
+            writes_directly: false,
+            durable_seq: 1,
+            written_seq: 2,
+            ordinal: 3,
+            incarnation,
+            boot_id,
+        };
         for at in (FLAGS_AT..DURABLE_SEQ_AT).chain(ZERO_AT..CRC_AT) {
             let mut bytes = head.encode();
-            bytes[at] = 2;
+            bytes[at] = 4;
             let crc = crc32fast::hash(&bytes[..CRC_AT]).to_le_bytes();
             bytes[CRC_AT..].copy_from_slice(&crc);
             assert_eq!(Head::decode(&bytes), None, "byte {at}");

@@ -1,21 +1,33 @@
 //! From encoded batches to durable frames: many threads append, one of them at a time writes for all.
 //!
 //! - [`state`] is what all threads share under one lock: seqs given out, frames waiting to be written, how far writing
-//!   and syncing have come. Nothing in it blocks or touches a file.
+//!   and syncing have come. Nothing in it blocks or touches a file. What it can do is told in [`place`], [`space`] and
+//!   [`flights`].
 //! - [`writer`] owns the files. Whoever leads runs it outside the lock.
-//! - [`Committer`] joins them: a thread that has to wait for something leads if nobody does (leader/follower group
-//!   commit), so there is no thread of the log's own on the way of a record.
+//! - [`Committer`] joins them, in [`rounds`]: a thread that has to wait for something writes if nobody does
+//!   (leader/follower group commit), so there is no thread of the log's own on the way of a record. [`keeper`] is for what
+//!   nobody waits for.
+//!
+//! Where a file takes direct writes, durable when they return, chunks of it *fly*: each is written by the thread that took
+//! it out of the queue, several at once. They never overlap, and they are acknowledged in their order. All else is done by one
+//! thread that leads, alone: ending and beginning segments, and writes that a sync has to follow.
 //!
 //! Promises: records are written in the order of their seqs; a record is reported durable only after a sync that began
 //! after it was written; the first failed write or sync is the last thing that is tried.
 
+mod chunk;
+mod flights;
 mod head;
+mod keeper;
+mod landing;
+mod place;
 mod prepare;
+mod rounds;
+mod space;
 mod state;
 mod writer;
 
 pub(crate) use head::{HEAD_BYTES, Head};
-use prepare::Prepared;
 pub(crate) use prepare::Preparer;
 pub(crate) use writer::install;
 
@@ -23,13 +35,14 @@ use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::options::{Background, Durability, Options};
 use crate::raw::frame::{SEQ_LIMIT, frame_bytes};
-use crate::sync::{Condvar, Instant, Mutex, MutexGuard, wait_timeout};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::view::View;
-use crate::{Incarnation, LogId, Storage};
-use state::{Need, State};
+use crate::{Incarnation, LogId, Storage, Timestamp};
+use landing::{LANDINGS, Landing};
+use space::{Need, SEGMENT_OVERHEAD_BYTES};
+use state::State;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 use writer::Writer;
 
 /// Frames with records wait until there are this many bytes of them, if nobody waits for them.
@@ -53,31 +66,34 @@ pub(crate) struct Committer {
     preparer: Preparer,
     incarnation: Incarnation,
     state: Mutex<State>,
-    /// Something in the state changed that a waiting appender may wait for.
+    /// Something in the state changed that is not told to `landings`.
     changed: Condvar,
+    /// Where threads wait for a chunk: its number, modulo their count, says which.
+    landings: [Landing; LANDINGS],
     /// The background has something to do.
     background: Condvar,
     writer: Mutex<Writer>,
 }
 
-/// Held while a thread leads; dropped only if it panics.
-struct Leading<'a>(&'a Committer);
-
-impl Drop for Leading<'_> {
-    fn drop(&mut self) {
-        self.0.abandon();
-    }
+/// What somebody waits for of the records below a seq.
+#[derive(Debug, Clone, Copy)]
+enum Goal {
+    Written(u64),
+    Durable(u64),
 }
 
 type Guard<'a> = MutexGuard<'a, State>;
 
 impl Committer {
     pub(crate) fn new(options: Options, storage: Arc<dyn Storage>, view: Arc<View>, seed: Seed) -> Result<Self> {
-        let preparer = Preparer::new(Arc::clone(&storage), seed.log_id, seed.next_ordinal);
+        // A log whose appends return before their sync is better off with the system's cache.
+        let direct = options.direct_io && options.durability != Durability::Written;
+        let preparer = Preparer::new(Arc::clone(&storage), seed.log_id, seed.next_ordinal, direct);
         let writer = Writer::new(Arc::clone(&storage), Arc::clone(&view), &seed, options.durability)?;
         Ok(Self {
             state: Mutex::new(State::new(&options, seed.incarnation, seed.next_seq)),
             changed: Condvar::new(),
+            landings: std::array::from_fn(|_| Landing::new()),
             background: Condvar::new(),
             writer: Mutex::new(writer),
             preparer,
@@ -90,17 +106,48 @@ impl Committer {
 
     /// Appends a batch and waits for what `durability` or the log's own, whichever is more, asks for. Returns the seqs.
     pub(crate) fn append(&self, batch: &mut Batch, durability: Durability) -> Result<Range<u64>> {
-        let now = self.storage.now();
+        let (state, seqs) = self.place(batch)?;
+        if !seqs.is_empty() {
+            self.wait_for(state, seqs.end, durability.max(self.options.durability))?;
+        }
+        Ok(seqs)
+    }
+
+    /// Appends a batch, and waits for nothing: it will be durable soon. Returns the seqs.
+    pub(crate) fn submit(&self, batch: &mut Batch) -> Result<Range<u64>> {
+        let (mut state, seqs) = self.place(batch)?;
+        self.want_written(&mut state, seqs.end);
+        Ok(seqs)
+    }
+
+    /// Waits until all below `end` is durable.
+    pub(crate) fn wait_until_durable(&self, end: u64) -> Result<()> {
+        // Without the lock: what is durable stays so.
+        if self.view.durable_seq() >= end {
+            return Ok(());
+        }
+        let state = self.lock();
+        let end = end.min(state.next_seq);
+        drop(self.wait_durable(state, end)?);
+        Ok(())
+    }
+
+    /// Gives a batch its seqs and its place in the queue, as soon as there is room for it.
+    fn place(&self, batch: &mut Batch) -> Result<(Guard<'_>, Range<u64>)> {
+        // The clock is read only for those who need it.
+        let is_timed = batch.is_timed() && self.options.segment_age.is_none() && !self.options.roll_daily;
+        let now = if is_timed { Timestamp::default() } else { self.storage.now() };
         batch.finish(now);
         let frame = frame_bytes(batch.bytes());
-        let limit = self.options.frame_bytes_max(state::SEGMENT_OVERHEAD_BYTES);
+        let limit = self.options.frame_bytes_max(SEGMENT_OVERHEAD_BYTES);
         if frame > limit {
             return Err(Error::TooLarge { what: "the batch", found: frame, limit });
         }
         let mut state = self.lock();
         if batch.is_empty() {
             state.check_open()?;
-            return Ok(state.next_seq..state.next_seq);
+            let end = state.next_seq;
+            return Ok((state, end..end));
         }
         loop {
             state.check_open()?;
@@ -108,28 +155,41 @@ impl Committer {
                 return Err(Error::TooLarge { what: "the log's last seq", found: state.next_seq, limit: SEQ_LIMIT });
             }
             if state.queued_bytes > 0 && state.queued_bytes + frame as usize > self.options.queue_bytes {
-                state = self.lead_or_wait(state, None)?;
+                state = self.write_or_wait(state)?;
             } else if let Some(need) = state.need(frame, now) {
                 if matches!(need, Need::Segment { .. }) && !self.may_begin_segment() {
                     // Others go on meanwhile: what is needed afterwards is another question.
                     state = self.wait_for_sealing(state);
                 } else {
-                    state = self.lead_or_wait(state, Some(need))?;
+                    state = self.prepare_or_wait(state, need)?;
                 }
             } else {
                 break;
             }
         }
         let seqs = state.place(batch, now);
-        match durability.max(self.options.durability) {
-            Durability::Durable => drop(self.wait_durable(state, seqs.end)?),
-            Durability::Written => drop(self.wait_written(state, seqs.end)?),
-            Durability::Buffered { .. } if state.queued_bytes >= BUFFERED_WRITE_BYTES && !state.leading => {
-                drop(self.lead_or_wait(state, None)?);
+        // Others write at this moment: they are more than one.
+        state.crowd |= state.leading || !state.flights.is_empty();
+        if state.need_soon().is_some() {
+            self.call_keeper(&mut state);
+        }
+        Ok((state, seqs))
+    }
+
+    /// Waits for what `durability` asks for of the records below `end`, the last that were placed.
+    fn wait_for<'a>(&'a self, mut state: Guard<'a>, end: u64, durability: Durability) -> Result<()> {
+        match durability {
+            Durability::Durable => self.wait_landed(state, Goal::Durable(end))?,
+            Durability::Written => self.wait_landed(state, Goal::Written(end))?,
+            Durability::Buffered { .. } if state.queued_bytes >= BUFFERED_WRITE_BYTES => {
+                self.want_written(&mut state, end);
+                if self.options.background == Background::Manual && (state.can_fly() || state.can_lead()) {
+                    drop(self.write_or_wait(state)?);
+                }
             }
             Durability::Buffered { .. } => self.wake_background(&mut state),
         }
-        Ok(seqs)
+        Ok(())
     }
 
     /// Writes and syncs everything that was appended before the call.
@@ -149,10 +209,10 @@ impl Committer {
         let end_seq = state.next_seq;
         // Who appends meanwhile fills the queue anew: only what is in it now is waited for.
         let rounds = state.rounds_begun + 1;
-        let is_busy = |state: &State| state.leading || !state.queue.is_empty();
+        let is_busy = |state: &State| state.leading || !state.flights.is_empty() || !state.queue.is_empty();
         while (state.rounds_done < rounds && is_busy(&state)) || state.durable_seq < end_seq {
             state.sync_wanted = state.sync_wanted.max(end_seq);
-            state = self.lead_or_wait(state, None)?;
+            state = self.write_or_wait(state)?;
         }
         Ok(end_seq)
     }
@@ -166,55 +226,18 @@ impl Committer {
         state.check_open()?;
         state.end_segment();
         let mut state = self.drain(state)?;
+        while state.preparing {
+            state = self.wait(state);
+        }
         state.closed = true;
         let unused = state.next.take();
         drop(state);
-        self.changed.notify_all();
+        self.notify_all();
         self.background.notify_all();
         if let Some(unused) = unused {
             self.preparer.discard(unused);
         }
         Ok(())
-    }
-
-    /// One step of what is done in the background: syncing what waits longer than it may, and telling of what is
-    /// durable. Returns whether there will be more to do without another append.
-    pub(crate) fn tick(&self) -> Result<bool> {
-        let mut state = self.lock();
-        state.check_open()?;
-        if state.durable_seq < state.next_seq {
-            let end = state.next_seq;
-            drop(self.wait_durable(state, end)?);
-            return Ok(true);
-        }
-        if !state.leading && state.place_watermark() {
-            drop(self.lead_or_wait(state, None)?);
-        }
-        Ok(false)
-    }
-
-    /// Blocks until there is something for [`Committer::tick`], and then for `pause`. Returns `false` once the log is
-    /// closed or has failed.
-    pub(crate) fn wait_for_work(&self, pause: Duration) -> bool {
-        let mut state = self.lock();
-        while !state.stirred && state.check_open().is_ok() {
-            state = self.background.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        let deadline = Instant::now() + pause;
-        while state.check_open().is_ok() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            state = wait_timeout(&self.state, &self.background, state, left);
-        }
-        state.stirred = false;
-        state.check_open().is_ok()
-    }
-
-    /// Records that the background has work left, so that [`Committer::wait_for_work`] returns.
-    pub(crate) fn stir(&self) {
-        self.wake_background(&mut self.lock());
     }
 
     pub(crate) fn next_seq(&self) -> u64 {
@@ -229,23 +252,47 @@ impl Committer {
     fn wait_durable<'a>(&'a self, mut state: Guard<'a>, end: u64) -> Result<Guard<'a>> {
         while state.durable_seq < end {
             state.sync_wanted = state.sync_wanted.max(end);
-            state = self.lead_or_wait(state, None)?;
+            state = self.write_or_wait(state)?;
         }
         Ok(state)
     }
 
-    fn wait_written<'a>(&'a self, mut state: Guard<'a>, end: u64) -> Result<Guard<'a>> {
-        while state.written_seq < end {
-            state = self.lead_or_wait(state, None)?;
+    /// Waits until the last chunk of the queue, in which a frame has just been placed, has reached `goal`.
+    fn wait_landed<'a>(&'a self, mut state: Guard<'a>, goal: Goal) -> Result<()> {
+        // Said before it tries to write: whoever takes the chunk has to know.
+        let number = state.expect_landing();
+        loop {
+            match goal {
+                Goal::Durable(end) if state.durable_seq >= end => return Ok(()),
+                Goal::Written(end) if state.written_seq >= end => return Ok(()),
+                Goal::Durable(end) => state.sync_wanted = state.sync_wanted.max(end),
+                Goal::Written(_) => {}
+            }
+            state.check_usable()?;
+            if state.can_fly() || state.can_lead() {
+                state = self.write_or_wait(state)?;
+                continue;
+            }
+            let is_done = || match goal {
+                Goal::Durable(end) => self.view.durable_seq() >= end,
+                Goal::Written(end) => self.view.visible_seq() >= end,
+            };
+            if self.landings[number as usize % LANDINGS].wait(|| drop(state), is_done) {
+                return Ok(());
+            }
+            state = self.lock();
         }
-        Ok(state)
     }
 
     /// Waits until nothing is queued and everything is durable.
     fn drain<'a>(&'a self, mut state: Guard<'a>) -> Result<Guard<'a>> {
-        while !state.queue.is_empty() || state.leading || state.durable_seq < state.next_seq {
+        while !state.queue.is_empty()
+            || state.leading
+            || !state.flights.is_empty()
+            || state.durable_seq < state.next_seq
+        {
             state.sync_wanted = state.next_seq;
-            state = self.lead_or_wait(state, None)?;
+            state = self.write_or_wait(state)?;
         }
         Ok(state)
     }
@@ -261,85 +308,6 @@ impl Committer {
         drop(state);
         self.view.wait(None, || self.may_begin_segment());
         self.lock()
-    }
-
-    /// Does what waits to be done, and `need`, or waits until the thread that is doing such things comes back.
-    fn lead_or_wait<'a>(&'a self, mut state: Guard<'a>, need: Option<Need>) -> Result<Guard<'a>> {
-        state.check_usable()?;
-        if state.leading {
-            let state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.check_usable()?;
-            return Ok(state);
-        }
-        state.leading = true;
-        state.rounds_begun += 1;
-        let jobs = std::mem::take(&mut state.queue);
-        state.queued_bytes = 0;
-        let sync = state.sync_wanted > state.durable_seq;
-        drop(state);
-
-        let leading = Leading(self);
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut done = writer.run(jobs, sync);
-        // What is prepared here is prepared for the caller, whose append alone fails if there is no space.
-        let prepared = match (&done, need) {
-            (Ok(_), Some(need)) => Some(self.preparer.prepare(need)),
-            _ => None,
-        };
-        if let (Ok(told), Some(Ok(Prepared::Space { file, .. }))) = (&mut done, &prepared) {
-            match writer.note_synced(file) {
-                Ok(durable_seq) => told.durable_seq = durable_seq,
-                Err(error) => done = Err(error),
-            }
-        }
-        drop(writer);
-        std::mem::forget(leading);
-
-        let mut state = self.lock();
-        state.leading = false;
-        let outcome = match done {
-            Ok(done) => {
-                state.rounds_done = state.rounds_begun;
-                state.written_seq = done.written_seq;
-                state.durable_seq = done.durable_seq;
-                state.reuse(done.buffers);
-                prepared.map_or(Ok(()), |prepared| state.take_prepared(prepared))
-            }
-            Err(error) => {
-                state.fail(error);
-                Ok(())
-            }
-        };
-        let usable = state.check_usable();
-        match usable {
-            Ok(()) => self.wake_background(&mut state),
-            // Whoever waits for work waits in vain from now on.
-            Err(_) => self.background.notify_all(),
-        }
-        self.changed.notify_all();
-        self.view.notify();
-        usable?;
-        outcome?;
-        Ok(state)
-    }
-
-    /// Ends the lead of a thread that panics, as a failure of what it was about to do: nobody would take its place.
-    fn abandon(&self) {
-        let mut state = self.lock();
-        state.leading = false;
-        let panicked = std::io::Error::other("the thread that wrote panicked");
-        state.fail(Error::io("write", self.storage.describe(""))(panicked));
-        drop(state);
-        self.background.notify_all();
-        self.changed.notify_all();
-        self.view.notify();
-    }
-
-    fn wake_background(&self, state: &mut State) {
-        if !state.stirred && (state.watermark_placed < state.next_seq || state.durable_seq < state.next_seq) {
-            state.stirred = true;
-            self.background.notify_all();
-        }
     }
 
     fn lock(&self) -> Guard<'_> {

@@ -1,15 +1,15 @@
 //! The one who touches the files: writes chunks, syncs, ends segments and begins them, in the order of the jobs.
 
 use crate::commit::Seed;
+use crate::commit::chunk::{Chunk, Job};
 use crate::commit::head::Head;
 use crate::commit::prepare::PreparedSegment;
-use crate::commit::state::{Chunk, Job};
 use crate::error::{Error, Result};
 use crate::names::{HEAD, SegmentKind, SegmentName};
 use crate::options::Durability;
 use crate::raw::frame::{FrameHeader, FrameKind};
 use crate::raw::{RawSegment, Scan, encode_preamble};
-use crate::storage::{File, write_all_at};
+use crate::storage::{AlignedBuf, File, write_all_at};
 use crate::view::View;
 use crate::{Incarnation, Storage};
 use annals_index::{FileHeader, FileKind, SPECIFIC_BYTES};
@@ -23,10 +23,12 @@ pub(crate) struct Writer {
     incarnation: Incarnation,
     boot_id: [u8; 16],
     reads_written: bool,
+    writes_directly: bool,
     active: Option<Arc<RawSegment>>,
     ordinal: u64,
     written_seq: u64,
     durable_seq: u64,
+    told_seq: u64,
     head: Arc<dyn File>,
 }
 
@@ -35,8 +37,10 @@ pub(crate) struct Writer {
 pub(crate) struct Done {
     pub(crate) written_seq: u64,
     pub(crate) durable_seq: u64,
+    /// How much of that the head tells.
+    pub(crate) told_seq: u64,
     /// The buffers of the chunks, to be filled again.
-    pub(crate) buffers: Vec<Vec<u8>>,
+    pub(crate) buffers: Vec<AlignedBuf>,
 }
 
 impl Writer {
@@ -46,16 +50,18 @@ impl Writer {
             opened => opened,
         }
         .map_err(Error::io("open", storage.describe(HEAD)))?;
-        let writer = Self {
+        let mut writer = Self {
             boot_id: storage.boot_id(),
             storage,
             view,
             incarnation: seed.incarnation,
             reads_written: durability != Durability::Durable,
+            writes_directly: false,
             active: None,
             ordinal: seed.next_ordinal.saturating_sub(1),
             written_seq: seed.next_seq,
             durable_seq: seed.next_seq,
+            told_seq: seed.next_seq,
             head,
         };
         writer.tell_readers()?;
@@ -71,7 +77,7 @@ impl Writer {
         let before = (self.written_seq, self.durable_seq, self.ordinal);
         for job in jobs {
             match job {
-                Job::Write(chunk) => buffers.push(self.write(chunk)?),
+                Job::Write(chunk) => buffers.extend(self.write(chunk)?),
                 Job::Close => self.close_segment()?,
                 Job::Open(prepared, base_seq) => self.open_segment(prepared, base_seq)?,
             }
@@ -82,7 +88,7 @@ impl Writer {
         if before != (self.written_seq, self.durable_seq, self.ordinal) {
             self.tell_readers()?;
         }
-        Ok(Done { written_seq: self.written_seq, durable_seq: self.durable_seq, buffers })
+        Ok(self.done(buffers))
     }
 
     fn active(&self) -> Result<&Arc<RawSegment>> {
@@ -90,20 +96,44 @@ impl Writer {
         self.active.as_ref().ok_or(Error::Closed)
     }
 
-    fn write(&mut self, chunk: Chunk) -> Result<Vec<u8>> {
+    fn write(&mut self, chunk: Chunk) -> Result<Option<AlignedBuf>> {
         let active = self.active()?;
-        write_all_at(&*active.file, &chunk.bytes, chunk.offset).map_err(Error::io("write", active.path.clone()))?;
+        let file = chunk.direct.as_ref().map_or(&active.file, |direct| &direct.durable);
+        write_all_at(&**file, &chunk.bytes, chunk.offset).map_err(Error::io("write", active.path.clone()))?;
+        self.note_written(chunk)
+    }
+
+    /// Takes in chunks that were written directly, in their order, and lets readers of this process have them.
+    pub(crate) fn land(&mut self, chunks: Vec<Chunk>) -> Result<Done> {
+        let mut buffers = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            buffers.extend(self.note_written(chunk)?);
+        }
+        let head = self.head();
+        self.view.advance(head.visible_seq(), head.durable_seq);
+        Ok(self.done(buffers))
+    }
+
+    /// Takes in what was written. Returns a buffer that may be used again.
+    fn note_written(&mut self, mut chunk: Chunk) -> Result<Option<AlignedBuf>> {
+        let active = Arc::clone(self.active()?);
         active.extend(|scan| {
             scan.positions.extend(&chunk.positions);
             chunk.headers.iter().for_each(|header| scan.note(header));
-            scan.end_offset = chunk.offset + chunk.bytes.len() as u64;
+            scan.end_offset = chunk.end_offset;
         });
         self.written_seq = self.written_seq.max(chunk.end_seq);
-        Ok(chunk.bytes)
+        if chunk.direct.is_none() {
+            return Ok(Some(chunk.bytes));
+        }
+        self.durable_seq = self.written_seq;
+        // The zeros that fill its last block are none of its content.
+        chunk.bytes.resize((chunk.end_offset - chunk.offset) as usize);
+        Ok(active.recent.push(chunk.offset, chunk.bytes))
     }
 
     fn sync(&mut self) -> Result<()> {
-        if let Some(active) = &self.active {
+        if let Some(active) = self.active.as_ref().filter(|_| self.durable_seq < self.written_seq) {
             active.file.sync().map_err(Error::io("sync", active.path.clone()))?;
         }
         self.durable_seq = self.written_seq;
@@ -139,12 +169,15 @@ impl Writer {
             scan.note(&marker);
             scan.end_offset = offset + marker.frame_bytes();
         });
+        // What is not written any more gets into the system's cache when it is read.
+        active.recent.clear();
         self.view.end_segment();
         Ok(())
     }
 
     /// Gives a prepared file its header and its name. The space for both is there already.
     fn open_segment(&mut self, prepared: PreparedSegment, base_seq: u64) -> Result<()> {
+        self.writes_directly = prepared.direct.is_some();
         let active = install(&*self.storage, prepared, base_seq, self.incarnation, &[])?;
         self.ordinal = active.name.ordinal;
         self.view.begin_segment(&active);
@@ -152,18 +185,35 @@ impl Writer {
         Ok(())
     }
 
-    fn tell_readers(&self) -> Result<()> {
-        let head = Head {
+    fn tell_readers(&mut self) -> Result<()> {
+        self.tell_others()?;
+        let head = self.head();
+        self.view.advance(head.visible_seq(), head.durable_seq);
+        Ok(())
+    }
+
+    /// Tells readers in other processes how far they may read.
+    pub(super) fn tell_others(&mut self) -> Result<Done> {
+        write_all_at(&*self.head, &self.head().encode(), 0).map_err(Error::io("write", self.storage.describe(HEAD)))?;
+        self.told_seq = self.durable_seq;
+        Ok(self.done(Vec::new()))
+    }
+
+    fn done(&self, buffers: Vec<AlignedBuf>) -> Done {
+        let Self { written_seq, durable_seq, told_seq, .. } = *self;
+        Done { written_seq, durable_seq, told_seq, buffers }
+    }
+
+    fn head(&self) -> Head {
+        Head {
             reads_written: self.reads_written,
+            writes_directly: self.writes_directly,
             durable_seq: self.durable_seq,
             written_seq: self.written_seq,
             ordinal: self.ordinal,
             incarnation: self.incarnation,
             boot_id: self.boot_id,
-        };
-        write_all_at(&*self.head, &head.encode(), 0).map_err(Error::io("write", self.storage.describe(HEAD)))?;
-        self.view.advance(head.visible_seq(), head.durable_seq);
-        Ok(())
+        }
     }
 }
 

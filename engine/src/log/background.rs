@@ -68,9 +68,17 @@ impl Drop for Unblock<'_> {
     }
 }
 
+/// Lets other threads have the processor first: whoever appends is in a hurry, and sealing isn't until it holds them up.
+fn give_way() {
+    // On Linux every thread has a niceness of its own. Where it can't be changed, nothing is lost but some microseconds.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(10);
+}
+
 /// Seals segments as they become due.
 fn seal(core: &Core) {
     let _unblock = Unblock(core);
+    give_way();
     while !core.view.is_closed() {
         // Taken before the look, so that no change after it goes unseen.
         let state = || (core.view.chain().segments.len(), core.view.active());

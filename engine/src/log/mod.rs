@@ -4,6 +4,7 @@ mod background;
 pub(crate) mod identity;
 mod open;
 mod seal;
+mod ticket;
 
 use crate::batch::Batch;
 use crate::commit::Committer;
@@ -23,6 +24,7 @@ use serde::Serialize;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
+pub use ticket::Ticket;
 
 /// A log that is open for appending. One handle may be used from many threads at once.
 ///
@@ -126,6 +128,7 @@ impl Log {
     /// # Errors
     /// As [`Log::sync`] and [`Log::seal`].
     pub fn maintain(&self) -> Result<()> {
+        self.core.committer.hurry()?;
         self.core.committer.tick()?;
         while self.core.seal_due()? {}
         Ok(())
@@ -178,18 +181,22 @@ impl Log {
     }
 
     fn append_single(&self, push: impl FnOnce(&mut Batch) -> Result<()>) -> Result<u64> {
+        self.with_single(|batch| {
+            push(batch)?;
+            Ok(self.append_batch(batch)?.start)
+        })
+    }
+
+    /// Does something with an empty batch, whose memory the thread keeps for its next record.
+    fn with_single<T>(&self, act: impl FnOnce(&mut Batch) -> Result<T>) -> Result<T> {
         SINGLE.with(|batch| {
             // An encoder that itself appends to a log would find the thread's batch in use.
-            let Ok(mut batch) = batch.try_borrow_mut() else {
-                let mut batch = Batch::new();
-                push(&mut batch)?;
-                return Ok(self.append_batch(&mut batch)?.start);
-            };
+            let Ok(mut batch) = batch.try_borrow_mut() else { return act(&mut Batch::new()) };
             batch.clear();
-            let appended = push(&mut batch).and_then(|()| self.append_batch(&mut batch));
+            let outcome = act(&mut batch);
             batch.clear();
             batch.shrink_to(SINGLE_BYTES_KEPT);
-            Ok(appended?.start)
+            outcome
         })
     }
 

@@ -74,10 +74,13 @@ impl<'a> Reader<'a> {
         let mut depth = 0;
         loop {
             let token_offset = self.offset;
-            let children = match self.token()? {
-                Token::Array(len) => Some(u64::from(len)),
-                Token::Map(len) => Some(2 * u64::from(len)),
-                _ => None,
+            let children = match self.skip_plain() {
+                true => None,
+                false => match self.token()? {
+                    Token::Array(len) => Some(u64::from(len)),
+                    Token::Map(len) => Some(2 * u64::from(len)),
+                    _ => None,
+                },
             };
             if let Some(children) = children {
                 if depth == DEPTH_MAX {
@@ -105,6 +108,26 @@ impl<'a> Reader<'a> {
             0 => Ok(()),
             extra => Err(MsgPackError::TrailingBytes { offset: self.offset, extra }),
         }
+    }
+
+    /// Skips a number, a boolean, nil or a short string in ASCII, which most values are. Whatever else comes next, or is
+    /// wrong, is left to [`Reader::token`].
+    fn skip_plain(&mut self) -> bool {
+        let rest = &self.bytes[self.offset..];
+        let Some(&marker) = rest.first() else { return false };
+        let (header, text) = match marker {
+            0x00..=0x7F | 0xE0..=0xFF | 0xC0 | 0xC2 | 0xC3 => (1, 0),
+            0xCC | 0xD0 => (2, 0),
+            0xCD | 0xD1 => (3, 0),
+            0xCA | 0xCE | 0xD2 => (5, 0),
+            0xCB | 0xCF | 0xD3 => (9, 0),
+            0xA0..=0xBF => (1, usize::from(marker - 0xA0)),
+            0xD9 => (2, rest.get(1).map_or(0, |&len| len.into())),
+            _ => return false,
+        };
+        let is_plain = rest.get(header..header + text).is_some_and(<[u8]>::is_ascii);
+        self.offset += if is_plain { header + text } else { 0 };
+        is_plain
     }
 
     fn token_at(&mut self) -> Result<Token<'a>, MsgPackError> {

@@ -10,6 +10,7 @@ pub(crate) mod frame;
 mod header;
 mod headerless;
 mod positions;
+mod recent;
 mod scan;
 mod segment;
 mod window;

@@ -6,6 +6,7 @@ use crate::names::SegmentName;
 use crate::raw::entry::{self, ENTRY_BYTES_MAX, ENTRY_HEADER_BYTES};
 use crate::raw::header::DATA_START;
 use crate::raw::positions::Position;
+use crate::raw::recent::Recent;
 use crate::raw::scan::{BadRange, Scan};
 use crate::record::{RecordKind, StoredRecord};
 use crate::storage::{File, read_exact_at};
@@ -24,13 +25,14 @@ pub(crate) struct RawSegment {
     pub(crate) header: FileHeader,
     pub(crate) file: Arc<dyn File>,
     pub(crate) salt: Salt,
+    pub(crate) recent: Recent,
     scan: RwLock<Scan>,
 }
 
 impl RawSegment {
     pub(crate) fn new(name: SegmentName, path: String, header: FileHeader, file: Arc<dyn File>, scan: Scan) -> Self {
         let salt = Salt::of(FileId(header.file_id));
-        Self { name, path, header, file, salt, scan: RwLock::new(scan) }
+        Self { name, path, header, file, salt, recent: Recent::default(), scan: RwLock::new(scan) }
     }
 
     /// A segment whose header is lost and made up, and whose salt is known all the same.
@@ -196,12 +198,17 @@ impl RawCursor {
         let end = offset + want as u64;
         let held = self.file == Some(file) && self.start <= offset && end <= self.start + self.buffer.len() as u64;
         if !held {
+            self.file = None;
+            let most = if ahead == ReadAhead::Forward { CHUNK_BYTES as usize } else { 0 };
+            if segment.recent.read(offset, end, most, &mut self.buffer) {
+                (self.file, self.start) = (Some(file), offset);
+                return Ok(0);
+            }
             let (from, to) = match ahead {
                 ReadAhead::None => (offset, end),
                 ReadAhead::Forward => (offset, end.max((offset + CHUNK_BYTES).min(segment.scan().end_offset))),
                 ReadAhead::Backward => (end.saturating_sub(CHUNK_BYTES).min(offset), end),
             };
-            self.file = None;
             self.buffer.resize((to - from) as usize, 0);
             read_exact_at(&*segment.file, &mut self.buffer, from).map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => segment.damaged(offset, "the file ends inside a record".into(), seq),

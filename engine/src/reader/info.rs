@@ -1,11 +1,13 @@
 //! What a log consists of, for people and programs that look after it.
 
+use crate::commit::{HEAD_BYTES, Head};
 use crate::error::{Error, Result};
 use crate::gap::Gap;
 use crate::log::identity;
 use crate::merkle::hex;
-use crate::names::QUARANTINE;
+use crate::names::{HEAD, QUARANTINE};
 use crate::reader::Reader;
+use crate::storage::{Storage, read_exact_at};
 use crate::view::Segment;
 use crate::{LogId, Timestamp};
 use std::io;
@@ -27,6 +29,8 @@ pub struct LogInfo {
     pub bytes: u64,
     /// Bytes of the bodies in sealed segments, as they were appended.
     pub sealed_body_bytes: u64,
+    /// Whether the newest segment was written directly, past the system's cache; `None` if no writer has told.
+    pub direct_io: Option<bool>,
     /// The segments, in order.
     pub segments: Vec<SegmentInfo>,
     /// Files in quarantine: bytes that recovery took out of the log and kept.
@@ -119,6 +123,7 @@ impl Reader {
             end_seq: visible,
             bytes: segments.iter().fold(0, |sum, segment| sum.saturating_add(segment.bytes)),
             sealed_body_bytes,
+            direct_io: direct_io(&*source.storage),
             segments,
             quarantine,
         })
@@ -153,4 +158,11 @@ impl Reader {
             Err(error) => Err(Error::io("open", self.source().storage.describe(name))(error)),
         }
     }
+}
+
+/// What the last writer has told of the way it writes. Nothing depends on it.
+fn direct_io(storage: &dyn Storage) -> Option<bool> {
+    let mut bytes = [0; HEAD_BYTES];
+    read_exact_at(&*storage.open(HEAD).ok()?, &mut bytes, 0).ok()?;
+    Head::decode(&bytes).map(|head| head.writes_directly)
 }

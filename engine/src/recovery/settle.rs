@@ -132,10 +132,10 @@ fn rewrite(
     unclean: &Unclean,
     found: &mut Inspected,
 ) -> Result<()> {
-    let preparer = Preparer::new(Arc::clone(storage), log_id, found.next_ordinal);
+    let preparer = Preparer::new(Arc::clone(storage), log_id, found.next_ordinal, false);
     let first = unclean.watermark.max(unclean.segment.name.base_seq);
     for (start, end) in readable_runs(&unclean.segment, first, unclean.end_seq) {
-        let prepared = preparer.segment(DATA_START)?;
+        let prepared = preparer.segment(DATA_START, false)?;
         let frames = copy_frames(&unclean.segment, start, end, prepared.salt(), incarnation)?;
         let installed = install(&**storage, prepared, start, incarnation, &frames)?;
         // Reads it as any other segment, so what was written is what readers will see.

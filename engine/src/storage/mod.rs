@@ -9,10 +9,12 @@ use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 
+mod aligned;
 mod dir;
 #[cfg(feature = "sim")]
 pub mod sim;
 
+pub(crate) use aligned::{AlignedBuf, BLOCK_BYTES};
 pub use dir::DirStorage;
 
 /// A place that holds the files of one log.
@@ -38,6 +40,19 @@ pub trait Storage: Debug + Send + Sync {
     /// # Errors
     /// As the operating system says.
     fn open_write(&self, name: &str) -> io::Result<Arc<dyn File>>;
+
+    /// Opens a file that exists for direct writes: no cache of the system's stands in between. `durable`: what
+    /// [`File::write_at`] has taken is durable when it returns, as far as the file has been reserved and synced before.
+    /// Offsets, lengths and addresses of what is written are multiples of 4096. Many threads may write at once, where they
+    /// don't overlap. Nothing else is done with such a handle.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where there is no such thing, and as the operating system says. A file system may
+    /// also refuse only the first write, as [`io::ErrorKind::InvalidInput`].
+    fn open_direct(&self, name: &str, durable: bool) -> io::Result<Arc<dyn File>> {
+        let _ = (name, durable);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Creates a file for reading and writing.
     ///

@@ -84,7 +84,7 @@ pub(crate) fn run(dir: &Path, plan: &Plan, tell: Tell<'_>) -> Result<(), Error> 
             1 => Durability::Written,
             _ => Durability::Buffered { interval: Duration::from_millis(2) },
         };
-        let mut options = options().durability(durability);
+        let mut options = options().durability(durability).direct_io(!(plan.seed / 2 + opening).is_multiple_of(3));
         if plan.threads == 0 {
             options = options.background(Background::Manual);
         }

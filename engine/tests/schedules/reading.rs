@@ -9,6 +9,7 @@ use std::time::Duration;
 
 fn open(options: Options) -> (SimDisk, Ledger, Log) {
     let disk = SimDisk::new(7);
+    disk.take_direct_writes(below(2) == 0);
     let log = options.open_or_create_on(disk.storage()).unwrap();
     (disk, Ledger::default(), log)
 }

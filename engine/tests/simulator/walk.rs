@@ -90,7 +90,11 @@ struct HeldScan {
 impl Walk {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            disk: SimDisk::new(seed),
+            disk: {
+                let disk = SimDisk::new(seed);
+                disk.take_direct_writes(seed.is_multiple_of(2));
+                disk
+            },
             model: Model::default(),
             log: None,
             durability: Durability::Durable,

@@ -57,6 +57,13 @@ impl FileState {
         self.pending.push(change);
     }
 
+    /// Makes the last change durable, and no other. It overlaps none that is not.
+    pub(super) fn sync_last(&mut self) {
+        if let Some(change) = self.pending.pop() {
+            change.apply(Arc::make_mut(&mut self.durable));
+        }
+    }
+
     pub(super) fn sync(&mut self) {
         match self.forgotten {
             false => self.durable = Arc::clone(&self.live),

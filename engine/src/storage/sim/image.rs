@@ -59,6 +59,7 @@ pub(super) fn take(world: &World, loss: Loss, seed: u64) -> World {
         folders.clear();
     }
     // A lock ends with its process.
+    image.takes_direct = world.takes_direct;
     image.clock_us = world.clock_us;
     image.next_id = world.next_id;
     for &id in names.values() {

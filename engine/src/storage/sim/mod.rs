@@ -66,6 +66,11 @@ impl SimDisk {
         Arc::new(SimStorage { world: Arc::clone(&self.world) })
     }
 
+    /// Whether the disk takes direct writes ([`Storage::open_direct`]). It does unless it is told not to.
+    pub fn take_direct_writes(&self, takes: bool) {
+        self.lock().takes_direct = takes;
+    }
+
     /// How many calls have been made that change something or make it durable.
     pub fn calls(&self) -> u64 {
         self.lock().calls
@@ -201,7 +206,7 @@ impl SimStorage {
     }
 
     fn handle(&self, id: u64) -> Arc<dyn File> {
-        Arc::new(SimFile { world: Arc::clone(&self.world), id })
+        Arc::new(SimFile { world: Arc::clone(&self.world), id, direct: false })
     }
 
     fn existing(&self, name: &str) -> io::Result<Arc<dyn File>> {
@@ -229,6 +234,16 @@ impl Storage for SimStorage {
 
     fn open_write(&self, name: &str) -> io::Result<Arc<dyn File>> {
         self.existing(name)
+    }
+
+    fn open_direct(&self, name: &str, durable: bool) -> io::Result<Arc<dyn File>> {
+        let mut world = self.lock();
+        world.look_whole()?;
+        if !world.takes_direct {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let id = world.find(name)?;
+        Ok(Arc::new(SimFile { world: Arc::clone(&self.world), id, direct: durable }))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
@@ -298,6 +313,7 @@ impl Drop for SimLock {
 struct SimFile {
     world: Arc<Mutex<World>>,
     id: u64,
+    direct: bool,
 }
 
 impl SimFile {
@@ -312,7 +328,10 @@ impl File for SimFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.lock().write(self.id, bytes, offset)
+        match self.direct {
+            true => self.lock().write_direct(self.id, bytes, offset),
+            false => self.lock().write(self.id, bytes, offset),
+        }
     }
 
     fn reserve(&self, len: u64) -> io::Result<()> {

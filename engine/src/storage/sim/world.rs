@@ -4,6 +4,7 @@ use super::Fault;
 use super::file::{Change, ChangeKind, FileState};
 use super::names::{Directory, NameChangeKind, folder_of};
 use super::random::Random;
+use crate::storage::BLOCK_BYTES;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(super) struct World {
     pub(super) fault: Option<Planned>,
     pub(super) read_fault: Option<Planned>,
     pub(super) stopped: bool,
+    pub(super) takes_direct: bool,
     /// How many calls went wrong, and whether the last of them read or wrote bytes.
     pub(super) faults: u64,
     pub(super) failed_transfer: bool,
@@ -51,6 +53,7 @@ impl World {
             fault: None,
             read_fault: None,
             stopped: false,
+            takes_direct: true,
             faults: 0,
             failed_transfer: false,
             moments: None,
@@ -292,6 +295,27 @@ impl World {
         match fault {
             Some((Fault::Stop, _)) => Err(error(Fault::Stop)),
             _ => Ok(len),
+        }
+    }
+
+    /// A write that is durable when it returns. One that fails may have written any of its sectors.
+    pub(super) fn write_direct(&mut self, id: u64, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let fault = self.call();
+        self.note(fault.is_some(), true);
+        let len = match fault {
+            Some((Fault::Short, _)) => bytes.len().div_ceil(2).next_multiple_of(BLOCK_BYTES).min(bytes.len()),
+            Some((Fault::Stop | Fault::Io, true)) | None => bytes.len(),
+            Some((Fault::Zero, _)) => 0,
+            Some((fault, _)) => return Err(error(fault)),
+        };
+        self.change(id, ChangeKind::Write { offset: offset as usize, bytes: bytes[..len].into() });
+        self.keep_moment();
+        match fault {
+            Some((fault @ (Fault::Stop | Fault::Io), _)) => Err(error(fault)),
+            _ => {
+                self.file(id).sync_last();
+                Ok(len)
+            }
         }
     }
 

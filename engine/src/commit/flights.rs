@@ -1,0 +1,95 @@
+//! What is being written: chunks in flight, or everything by one thread alone.
+
+use crate::commit::chunk::{Chunk, Job};
+use crate::commit::state::State;
+use std::collections::VecDeque;
+
+/// How many chunks are being written at once.
+pub(super) const FLIGHTS_MAX: usize = 8;
+const _: () = assert!(super::landing::LANDINGS >= 2 * FLIGHTS_MAX);
+
+impl State {
+    /// Notes that somebody waits for the last chunk of the queue. Returns its number.
+    pub(super) fn expect_landing(&mut self) -> u64 {
+        if let Some(chunk) = self.queue.back_mut().and_then(Job::chunk_mut) {
+            chunk.is_awaited = true;
+        }
+        self.next_chunk
+    }
+
+    /// Notes when nobody writes and nothing waits: those who come next may be alone.
+    pub(super) fn note_quiet(&mut self) {
+        self.crowd &= !(self.queue.is_empty() && self.flights.is_empty());
+    }
+
+    /// Takes all jobs out of the queue, to be done alone.
+    pub(super) fn take_jobs(&mut self) -> VecDeque<Job> {
+        self.note_begun_block();
+        self.queued_bytes = 0;
+        self.taken_seq = self.next_seq;
+        let mut jobs = std::mem::take(&mut self.queue);
+        jobs.iter_mut().for_each(Job::fill_block);
+        jobs
+    }
+
+    /// Whether the first chunk of the queue can be written now, beside those that are being written.
+    pub(super) fn can_fly(&self) -> bool {
+        if self.leading || self.leads_wanted > 0 || self.flights.len() >= FLIGHTS_MAX {
+            return false;
+        }
+        match self.queue.front() {
+            Some(Job::Write(chunk)) => chunk.direct.is_some() && (chunk.again == 0 || self.flights.is_empty()),
+            _ => false,
+        }
+    }
+
+    /// Whether a thread may do all that waits, alone.
+    pub(super) fn can_lead(&self) -> bool {
+        !self.leading && !self.landing && self.flights.is_empty()
+    }
+
+    /// Takes the first chunk of the queue, if it can fly.
+    pub(super) fn take_off(&mut self) -> Option<Chunk> {
+        if !self.can_fly() {
+            return None;
+        }
+        if self.queue.len() == 1 {
+            if self.crowd {
+                self.pad(0);
+            }
+            self.note_begun_block();
+        }
+        self.queue.front_mut()?.fill_block();
+        // What can fly is a chunk: see above.
+        let Some(Job::Write(chunk)) = self.queue.pop_front() else { return None };
+        self.queued_bytes = self.queued_bytes.saturating_sub(chunk.new_bytes());
+        self.taken_seq = chunk.end_seq;
+        if self.flights.is_empty() {
+            self.first_flight = chunk.number;
+        }
+        self.flights.push_back(None);
+        self.chunk_bytes_mean = (self.chunk_bytes_mean * 7 + chunk.bytes.len()) / 8;
+        Some(chunk)
+    }
+
+    /// Takes in that a chunk has been written.
+    pub(super) fn land(&mut self, chunk: Chunk) {
+        let index = chunk.number.wrapping_sub(self.first_flight) as usize;
+        if let Some(flight) = self.flights.get_mut(index) {
+            *flight = Some(chunk);
+        }
+    }
+
+    /// The chunks that are durable now, since all before them are; none once anything has failed.
+    pub(super) fn take_landed(&mut self) -> Vec<Chunk> {
+        let mut landed = Vec::new();
+        while self.failed.is_none()
+            && let Some(chunk) = self.flights.front_mut().and_then(Option::take)
+        {
+            self.flights.pop_front();
+            self.first_flight += 1;
+            landed.push(chunk);
+        }
+        landed
+    }
+}

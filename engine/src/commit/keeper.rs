@@ -1,0 +1,107 @@
+//! What nobody who appends waits for: writing on time, preparing space ahead of need, telling of what is durable.
+
+use crate::commit::Committer;
+use crate::commit::rounds::Writing;
+use crate::commit::state::State;
+use crate::error::{Error, Result};
+use crate::sync::{Instant, wait_timeout};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+impl Committer {
+    /// One step of what is done in the background: writing what nobody waits for, syncing what waits longer than it may, and
+    /// telling of what is durable. Returns whether there will be more to do without another append.
+    pub(crate) fn tick(&self) -> Result<bool> {
+        let mut state = self.lock();
+        state.check_open()?;
+        if state.durable_seq < state.next_seq {
+            let end = state.next_seq;
+            drop(self.wait_durable(state, end)?);
+            return Ok(true);
+        }
+        if state.can_lead() && state.place_watermark() {
+            drop(self.write_or_wait(state)?);
+        }
+        Ok(false)
+    }
+
+    /// Does what can't wait for the next [`Committer::tick`]: writes what is wanted to be written, and prepares space that is
+    /// needed soon.
+    pub(crate) fn hurry(&self) -> Result<()> {
+        let mut state = self.lock();
+        state.check_open()?;
+        while state.written_seq < state.write_wanted {
+            state = self.write_or_wait(state)?;
+        }
+        let Some(need) = state.need_soon() else { return Ok(()) };
+        state.preparing = true;
+        let zeroed = state.is_zeroing();
+        drop(state);
+        let writing = Writing(self);
+        let prepared = self.preparer.prepare(need, zeroed);
+        std::mem::forget(writing);
+        let mut state = self.lock();
+        state.preparing = false;
+        // A disk that is full is told to those who append, when they need what is not to be had now.
+        state.is_full = matches!(prepared, Err(Error::DiskFull { .. }));
+        if !state.is_full {
+            state.take_prepared(prepared)?;
+        }
+        drop(state);
+        self.notify_all();
+        Ok(())
+    }
+
+    /// Blocks until there is something for [`Committer::tick`], and then for `pause`. What is in a hurry is done meanwhile.
+    /// Returns `false` once the log is closed or has failed.
+    pub(crate) fn wait_for_work(&self, pause: Duration) -> bool {
+        let mut deadline = None;
+        let mut state = self.lock();
+        while state.check_open().is_ok() {
+            if state.is_in_a_hurry() {
+                drop(state);
+                // A failure is kept in the state, and every append returns it.
+                let _ = self.hurry();
+                state = self.lock();
+            } else if !state.stirred {
+                state.keeper_waits = true;
+                state = self.background.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + pause);
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
+                state.keeper_waits = true;
+                state = wait_timeout(&self.state, &self.background, state, left);
+            }
+        }
+        state.stirred = false;
+        state.check_open().is_ok()
+    }
+
+    /// Records that the background has work left, so that [`Committer::wait_for_work`] returns.
+    pub(crate) fn stir(&self) {
+        self.wake_background(&mut self.lock());
+    }
+
+    /// Has everything below `end` written soon, by the thread in the background if there is one.
+    pub(super) fn want_written(&self, state: &mut State, end: u64) {
+        state.write_wanted = state.write_wanted.max(end);
+        self.call_keeper(state);
+    }
+
+    pub(super) fn wake_background(&self, state: &mut State) {
+        if !state.stirred && (state.watermark_placed < state.next_seq || state.durable_seq < state.next_seq) {
+            state.stirred = true;
+            self.call_keeper(state);
+        }
+    }
+
+    /// Has the thread in the background look for work, unless it is at it.
+    pub(super) fn call_keeper(&self, state: &mut State) {
+        if std::mem::take(&mut state.keeper_waits) {
+            self.background.notify_all();
+        }
+    }
+}
