@@ -3,6 +3,7 @@
 mod model;
 
 use annals::storage::sim::{Fault, Loss, SimDisk};
+use annals::{Error, Repair};
 use model::{Model, options, run_appends, run_scenario};
 
 /// A disk that takes direct writes, or doesn't: what is promised is the same.
@@ -82,6 +83,28 @@ fn a_process_that_ends_at_any_call_leaves_names_that_the_next_one_makes_durable(
                         model.clone().check(&disk.crash(loss, seed), &context);
                     }
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_process_that_ends_at_any_call_leaves_names_that_a_repair_makes_durable_too() {
+    for call in 0..calls() {
+        let disk = SimDisk::new(1);
+        disk.fail_at(call, Fault::Stop, true);
+        let mut model = Model::default();
+        let _ = run_scenario(&disk, &mut model);
+        disk.heal();
+        disk.restart();
+        match Repair::apply().run_on(disk.storage()) {
+            Err(Error::NotALog { .. }) => continue,
+            repaired => assert!(repaired.unwrap().is_sound(), "stop at call {call}"),
+        }
+        for loss in Loss::ALL {
+            for seed in 0..2 {
+                let context = format!("stop at call {call}, repaired, {loss:?}, seed {seed}");
+                model.clone().check(&disk.crash(loss, seed), &context);
             }
         }
     }

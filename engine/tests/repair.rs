@@ -330,6 +330,33 @@ fn a_crash_during_a_repair_changes_nothing_about_its_outcome() {
     println!("trust: crashes during repair: {crashes} images, 0 failures, seed 79");
 }
 
+/// The copy that a killed repair has made is durable before another one removes what it is of.
+#[test]
+fn a_repair_that_follows_a_killed_one_keeps_the_bytes_too() {
+    let fixture = Fixture::new();
+    let name = &fixture.names(".seg")[1];
+    let files = flipped(&fixture, name, 700);
+    let damaged = &files.iter().find(|(file, _)| file == name).unwrap().1;
+    let whole = disk_of(&files, 79);
+    Repair::apply().run_on(whole.storage()).unwrap();
+    for call in 0..whole.calls() {
+        let killed = disk_of(&files, 79);
+        killed.fail_at(killed.calls() + call, Fault::Stop, true);
+        let _ = Repair::apply().run_on(killed.storage());
+        for second in 0..16 {
+            let disk = killed.copy();
+            disk.restart();
+            disk.fail_at(disk.calls() + second, Fault::Stop, true);
+            let _ = Repair::apply().run_on(disk.storage());
+            for loss in [Loss::Everything, Loss::Suffix, Loss::Subset] {
+                let left = mending::files(&disk.crash(loss, call));
+                let is_there = left.iter().any(|(_, bytes)| bytes == damaged);
+                assert!(is_there, "killed at call {call}, stopped at call {second} of the next one, {loss:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_single_segment_of_another_log_is_a_stranger_and_not_the_log() {
     let make = |seed| {

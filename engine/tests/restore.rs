@@ -129,6 +129,34 @@ fn a_crash_during_restoring_brings_nothing_back_twice() {
     println!("trust: crashes while restoring: {crashes} images, 0 failures, seed 1");
 }
 
+/// A repair is killed, another one goes on beside what the system still remembers of it, and then the power goes.
+#[test]
+fn a_repair_that_follows_a_killed_one_brings_nothing_back_twice_and_loses_nothing() {
+    let (files, _) = torn();
+    for overtake in [false, true] {
+        let begin = || if overtake { overtaken(&files) } else { disk_of(&files, 1) };
+        let whole = begin();
+        let first = whole.calls();
+        Repair::apply().restore(true).run_on(whole.storage()).unwrap();
+        let expected = contents(&whole);
+        for call in first..whole.calls() {
+            let disk = begin();
+            disk.fail_at(call, Fault::Stop, true);
+            let _ = Repair::apply().restore(true).run_on(disk.storage());
+            disk.heal();
+            disk.restart();
+            Repair::apply().restore(true).run_on(disk.storage()).unwrap();
+            for loss in Loss::ALL {
+                let context = format!("overtaken {overtake}, killed at call {call}, {loss:?}");
+                let after = disk.crash(loss, call);
+                let report = Repair::apply().restore(true).run_on(after.storage());
+                let report = report.unwrap_or_else(|error| panic!("{context}: {error}"));
+                assert!(contents(&after) == expected, "{context}: {report:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_active_segment_without_either_header_is_restored_by_its_frames() {
     let fixture = Fixture::new();

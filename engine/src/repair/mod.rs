@@ -18,7 +18,7 @@ mod restore;
 
 use crate::error::{Damage, Error, Result};
 use crate::log::{identity, take_lock};
-use crate::names::IDENTITY;
+use crate::names::{IDENTITY, QUARANTINE};
 use crate::options::{Background, Options};
 use crate::reader::Reader;
 use crate::recovery::{Inspected, inspect, settle};
@@ -30,6 +30,7 @@ use plan::plan;
 use rebuild::Rebuilder;
 pub use report::{RepairReport, Replaced, Restorable};
 use restore::{InPlace, Restore};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -88,6 +89,9 @@ impl Repair {
     pub fn run_on(&self, storage: Arc<dyn Storage>) -> Result<RepairReport> {
         let (identity, identity_damage) = find_identity(&*storage)?;
         let lock = if self.apply { Some(take_lock(&*storage)?) } else { None };
+        if self.apply {
+            sync_names(&*storage)?;
+        }
         let log_id = LogId(identity.log_id);
         let mut report = RepairReport { applied: self.apply, ..RepairReport::default() };
         if !identity_damage.is_empty() {
@@ -143,6 +147,16 @@ impl Repair {
             replaced.by = Some(IDENTITY.to_owned());
         }
         Ok(replaced)
+    }
+}
+
+/// Makes names durable that who ended in the middle of something has left in the system's memory only: other files are
+/// removed because of them.
+fn sync_names(storage: &dyn Storage) -> Result<()> {
+    storage.sync_dir("").map_err(Error::io("sync", storage.describe("")))?;
+    match storage.sync_dir(QUARANTINE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        synced => synced.map_err(Error::io("sync", storage.describe(QUARANTINE))),
     }
 }
 
