@@ -2,7 +2,8 @@
 
 use annals::storage::sim::{Fault, Loss, SimDisk};
 use annals::{Background, Durability, Log, Options, Reader, ScanRange};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 fn options() -> Options {
     Options::new().background(Background::Manual).segment_bytes(64 << 10)
@@ -223,6 +224,56 @@ fn a_segment_whose_sealing_failed_and_was_repeated_holds_its_records_once() {
         assert_eq!(sealed(&disk), 1, "call {call}");
     }
     assert!(failed > 0, "no failure of sealing left the log in order");
+}
+
+/// The seqs of the records that can be read.
+fn readable(disk: &SimDisk) -> BTreeSet<u64> {
+    let scan = Reader::open_on(disk.storage()).unwrap().scan(ScanRange::all()).unwrap();
+    scan.filter_map(Result::ok).map(|record| record.seq()).collect()
+}
+
+/// Nine records that one sync has made durable, behind `before` others, with no watermark above them. Those whose numbers
+/// are in `bad` are damaged.
+fn damaged_burst(before: u64, bad: &[usize]) -> SimDisk {
+    let disk = SimDisk::new(3);
+    let buffered = Durability::Buffered { interval: Duration::from_secs(1) };
+    let log = options().durability(buffered).open_or_create_on(disk.storage()).unwrap();
+    for count in [before, 9] {
+        append(&log, count);
+        log.sync().unwrap();
+    }
+    let disk = disk.crash(Loss::Nothing, 1);
+    let name = name_with(&disk, ".log");
+    let mut bytes = disk.read(&name).unwrap();
+    let frames: Vec<_> = (8_192..bytes.len()).step_by(8).filter(|&at| bytes[at..].starts_with(b"aFrm")).collect();
+    bad.iter().for_each(|n| bytes[frames[before as usize + n] + 72 + 22] ^= 1);
+    disk.replace(&name, &bytes);
+    disk
+}
+
+#[test]
+fn records_around_damage_above_the_watermark_are_kept_wherever_recovery_is_cut_off() {
+    for (before, bad) in [(0, &[2][..]), (4, &[2]), (0, &[0, 5]), (4, &[5, 8]), (0, &[0, 1, 2, 3, 4, 5, 6, 7, 8])] {
+        let disk = damaged_burst(before, bad);
+        let expected = readable(&disk);
+        let whole = disk.copy();
+        let begun = whole.calls();
+        drop(options().open_or_create_on(whole.storage()).unwrap());
+        assert_eq!(readable(&whole), expected, "{before} before {bad:?}");
+        for (call, fault) in (begun..whole.calls()).flat_map(|call| [Fault::Stop, Fault::Full].map(|f| (call, f))) {
+            let cut_off = disk.copy();
+            cut_off.fail_at(call, fault, fault == Fault::Stop);
+            let _ = options().open_or_create_on(cut_off.storage());
+            for loss in Loss::ALL {
+                let context = format!("{before} before {bad:?}, {fault:?} at call {}, {loss:?}", call - begun);
+                let after = cut_off.crash(loss, call);
+                let log = options().open_or_create_on(after.storage()).unwrap();
+                assert!(!log.recovery().is_complete() || bad.contains(&8), "{context}: {:?}", log.recovery());
+                drop(log);
+                assert_eq!(readable(&after), expected, "{context}");
+            }
+        }
+    }
 }
 
 /// Where the bytes of the newest raw segment end.

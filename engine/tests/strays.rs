@@ -100,6 +100,29 @@ fn a_stray_raw_segment_costs_no_record_of_the_log() {
 }
 
 #[test]
+fn a_stray_raw_segment_that_begins_within_a_batch_costs_none_of_it() {
+    let disk = SimDisk::new(1);
+    let buffered = annals::Durability::Buffered { interval: std::time::Duration::from_secs(1) };
+    let log = options().durability(buffered).open_or_create_on(disk.storage()).unwrap();
+    append(&log);
+    let mut batch = annals::Batch::new();
+    (0..10).for_each(|n| batch.push(&BTreeMap::from([("n", n)])).unwrap());
+    log.append_batch(&mut batch).unwrap();
+    log.sync().unwrap();
+    let disk = disk.crash(annals::storage::sim::Loss::Nothing, 1);
+    for base in 0..=13u64 {
+        let beside = disk.copy();
+        let stray = format!("{base:020}-0000000099.log");
+        beside.replace(&stray, b"anything");
+        for _ in 0..2 {
+            let log = options().open_or_create_on(beside.storage()).unwrap();
+            assert_eq!(log.next_seq(), 13, "{stray}: {:?}", log.recovery());
+        }
+        assert_eq!(read(&beside), ((0..13).collect(), 0), "{stray}");
+    }
+}
+
+#[test]
 fn a_summary_that_tells_of_too_many_bytes_adds_up_to_no_small_number() {
     let disk = log_on(1);
     let log = options().open_or_create_on(disk.storage()).unwrap();

@@ -28,7 +28,7 @@ mod state;
 mod writer;
 
 pub(crate) use head::{HEAD_BYTES, Head};
-pub(crate) use prepare::Preparer;
+pub(crate) use prepare::{PreparedSegment, Preparer};
 pub(crate) use writer::install;
 
 use crate::batch::Batch;

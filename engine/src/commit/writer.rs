@@ -178,7 +178,7 @@ impl Writer {
     /// Gives a prepared file its header and its name. The space for both is there already.
     fn open_segment(&mut self, prepared: PreparedSegment, base_seq: u64) -> Result<()> {
         self.writes_directly = prepared.direct.is_some();
-        let active = install(&*self.storage, prepared, base_seq, self.incarnation, &[])?;
+        let active = install(&*self.storage, prepared, base_seq, self.incarnation)?;
         self.ordinal = active.name.ordinal;
         self.view.begin_segment(&active);
         self.active = Some(active);
@@ -217,14 +217,13 @@ impl Writer {
     }
 }
 
-/// Turns a prepared file into the raw segment that begins at `base_seq` and holds `frames` to begin with. When it gets
-/// its name, its header and those frames are durable.
+/// Turns a prepared file into the raw segment that begins at `base_seq`. When it gets its name, its header and the frames
+/// that were written to it are durable.
 pub(crate) fn install(
     storage: &dyn Storage,
     prepared: PreparedSegment,
     base_seq: u64,
     incarnation: Incarnation,
-    frames: &[u8],
 ) -> Result<Arc<RawSegment>> {
     let name = SegmentName { base_seq, ordinal: prepared.ordinal, kind: SegmentKind::Raw };
     let mut specific = [0; SPECIFIC_BYTES];
@@ -239,8 +238,7 @@ pub(crate) fn install(
         created_us: storage.now().as_micros(),
         specific,
     };
-    let mut bytes = encode_preamble(&header);
-    bytes.extend_from_slice(frames);
+    let bytes = encode_preamble(&header);
     let path = storage.describe(&name.to_string());
     write_all_at(&*prepared.file, &bytes, 0).map_err(Error::io("write", path.clone()))?;
     prepared.file.sync().map_err(Error::io("sync", path.clone()))?;

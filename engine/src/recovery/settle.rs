@@ -2,16 +2,17 @@
 //! next opening then finds the same, and does it again.
 
 use crate::checksum::Salt;
-use crate::commit::{Preparer, install};
-use crate::error::{Error, Result};
+use crate::commit::{PreparedSegment, Preparer, install};
+use crate::error::{Damage, Error, Result};
 use crate::names::{self, QUARANTINE, SegmentKind, SegmentName};
-use crate::raw::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind};
-use crate::raw::{DATA_START, Position, RawSegment, Scanner, entry};
+use crate::raw::entry::ENTRY_HEADER_BYTES;
+use crate::raw::frame::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind};
+use crate::raw::{DATA_START, Position, RawSegment, Scan, Scanner, entry};
 use crate::recovery::inspect::{Inspected, Unclean, open_raw};
 use crate::recovery::report::Rewritten;
 use crate::storage::{File, read_exact_at, write_all_at};
 use crate::view::Segment;
-use crate::{FileId, Incarnation, LogId, Storage};
+use crate::{Incarnation, LogId, Storage};
 use std::io;
 use std::sync::Arc;
 
@@ -124,7 +125,8 @@ fn create_anew(storage: &Arc<dyn Storage>, name: &str) -> Result<Arc<dyn File>> 
 }
 
 /// Gives the records above the watermark a new, synced place: the system may hold them in memory only, and a sync that
-/// failed once can't be believed when it is repeated. Each run of readable records gets a segment of its own.
+/// failed once can't be believed when it is repeated. All of them get it by one name, since what is left in the old file
+/// is no longer part of the log as soon as there is a new one.
 fn rewrite(
     storage: &Arc<dyn Storage>,
     log_id: LogId,
@@ -133,73 +135,126 @@ fn rewrite(
     found: &mut Inspected,
 ) -> Result<()> {
     let preparer = Preparer::new(Arc::clone(storage), log_id, found.next_ordinal, false);
-    let first = unclean.watermark.max(unclean.segment.name.base_seq);
-    for (start, end) in readable_runs(&unclean.segment, first, unclean.end_seq) {
-        let prepared = preparer.segment(DATA_START, false)?;
-        let frames = copy_frames(&unclean.segment, start, end, prepared.salt(), incarnation)?;
-        let installed = install(&**storage, prepared, start, incarnation, &frames)?;
-        // Reads it as any other segment, so what was written is what readers will see.
-        let segment = open_raw(storage, log_id, installed.name, u64::MAX)?.map_err(|detail| {
-            Error::Damaged(crate::Damage {
-                path: installed.path.clone(),
-                offset: 0,
-                detail,
-                first_seq: Some(start),
-                end_seq: Some(end),
-            })
-        })?;
-        found.chain.segments.push(Segment::Raw(segment));
-    }
+    let old = &unclean.segment;
+    let first = first_of_frame(old, unclean.watermark.max(old.name.base_seq), unclean.end_seq)?;
+    let prepared = preparer.segment(DATA_START, false)?;
+    copy_frames(old, first, unclean.end_seq, &prepared, incarnation)?;
+    let installed = install(&**storage, prepared, first, incarnation)?;
+    // Reads it as any other segment, so what was written is what readers will see.
+    let segment = open_raw(storage, log_id, installed.name, u64::MAX)?.map_err(|detail| {
+        Error::Damaged(Damage {
+            path: installed.path.clone(),
+            offset: 0,
+            detail,
+            first_seq: Some(first),
+            end_seq: Some(unclean.end_seq),
+        })
+    })?;
+    found.chain.segments.push(Segment::Raw(segment));
     found.next_ordinal = preparer.next_ordinal();
     if unclean.end_seq > first {
         found.report.rewritten = Some(Rewritten { first_seq: first, end_seq: unclean.end_seq });
     }
-    if first == unclean.segment.name.base_seq {
+    if first == old.name.base_seq {
         // Nothing of the log is left in the old file.
-        let old = unclean.segment.name;
+        let old = old.name;
         found.chain.segments.retain(|segment| segment.name() != old);
         found.leftovers.push(old.to_string());
     }
     Ok(())
 }
 
-/// The runs of readable records in `first..end`; one empty run if there are none, so that where the log ends is durable.
-fn readable_runs(segment: &RawSegment, first: u64, end: u64) -> Vec<(u64, u64)> {
-    let scan = segment.scan();
-    let base_seq = scan.base_seq;
-    let found = scan.positions.runs(first - base_seq, end - base_seq);
-    let mut runs: Vec<_> = found.into_iter().map(|(from, to)| (base_seq + from, base_seq + to)).collect();
-    if runs.last().is_none_or(|&(_, last)| last < end) || runs.is_empty() {
-        runs.push((end, end));
+/// The first record of the frame that holds `seq`: a frame moves as a whole, and that the watermark lies between two of
+/// them may be a stray file's word.
+fn first_of_frame(segment: &RawSegment, seq: u64, end: u64) -> Result<u64> {
+    let number = seq - segment.name.base_seq;
+    let Some(Position::At(at)) = segment.scan().positions.get(number).filter(|_| seq < end) else { return Ok(seq) };
+    let read = |error| Error::io("read", segment.path.clone())(error);
+    let mut scanner = Scanner::new(&*segment.file, segment.file.len().map_err(read)?, segment.salt);
+    let mut first = None;
+    let mut note = |header: &FrameHeader, _: &[u8]| {
+        first = Some(header.first_seq);
+        Ok(())
+    };
+    scanner.frames(u64::from(at) - FRAME_HEADER_BYTES as u64, seq, seq + 1, &mut note).map_err(read)?;
+    if let Some(first) = first {
+        return Ok(first);
     }
-    runs
+    let (mut scan, mut first) = (Scan::new(segment.name.base_seq), seq);
+    let mut note = |_: u64, header: &FrameHeader| {
+        if (header.first_seq..header.end_seq()).contains(&seq) {
+            first = header.first_seq;
+        }
+    };
+    scanner.run_observed(&mut scan, seq + 1, &mut note).map_err(read)?;
+    Ok(first)
 }
 
-/// The frames of the records in `start..end` as they have to stand in a file with the salt `to`, and a final marker.
-fn copy_frames(segment: &RawSegment, start: u64, end: u64, to: Salt, incarnation: Incarnation) -> Result<Vec<u8>> {
-    let from = Salt::of(FileId(segment.header.file_id));
-    let mut frames = Vec::new();
-    let scan_start = start - segment.name.base_seq;
-    if let Some(Position::At(at)) = segment.scan().positions.get(scan_start).filter(|_| start < end) {
-        let offset = u64::from(at) - FRAME_HEADER_BYTES as u64;
-        let len = segment.file.len().map_err(Error::io("read", segment.path.clone()))?;
-        Scanner::new(&*segment.file, len, from)
-            .frames(offset, start, end, &mut |header, payload| {
-                if header.kind == FrameKind::Data {
-                    let (at, mut header) = (frames.len(), *header);
-                    frames.resize(at + FRAME_HEADER_BYTES, 0);
-                    frames.extend_from_slice(payload);
-                    let payload = &mut frames[at + FRAME_HEADER_BYTES..];
-                    header.payload_crc = entry::place(payload, header.first_seq, Some(from), to, |_| ());
-                    header.watermark = header.watermark.min(start);
-                    frames[at..at + FRAME_HEADER_BYTES].copy_from_slice(&header.encode(to));
-                    frames.resize(at + header.frame_bytes() as usize, 0);
-                }
-                Ok(())
-            })
-            .map_err(Error::io("read", segment.path.clone()))?;
+/// Copies the frames of the records in `first..end` into `new`, as they have to stand there, and a final marker. Where
+/// records are missing, as many bytes are left free as they take at least, so that whoever reads the frames behind
+/// believes them.
+fn copy_frames(
+    segment: &RawSegment,
+    first: u64,
+    end: u64,
+    new: &PreparedSegment,
+    incarnation: Incarnation,
+) -> Result<()> {
+    let (from, to) = (segment.salt, new.salt());
+    let base_seq = segment.name.base_seq;
+    let read = |error| Error::io("read", segment.path.clone())(error);
+    let write = |error| Error::io("write", new.path.clone())(error);
+    let mut scanner = Scanner::new(&*segment.file, segment.file.len().map_err(read)?, from);
+    let mut out = Vec::new();
+    let (mut offset, mut next) = (DATA_START, first);
+    let runs = segment.scan().positions.runs(first - base_seq, end - base_seq);
+    for (start, end) in runs.into_iter().map(|(start, end)| (base_seq + start, base_seq + end)) {
+        offset += ((start - next) * ENTRY_HEADER_BYTES as u64).next_multiple_of(FRAME_ALIGN);
+        next = start;
+        // Bad bytes without records may lie between two frames.
+        while next < end {
+            let (at, before) = (segment.scan().positions.get(next - base_seq), next);
+            if let Some(Position::At(at)) = at {
+                let mut copy = |header: &FrameHeader, payload: &[u8]| {
+                    next = header.end_seq();
+                    place(&mut out, header, payload, from, to);
+                    Ok(())
+                };
+                let at = u64::from(at) - FRAME_HEADER_BYTES as u64;
+                scanner.frames(at, before, end, &mut copy).map_err(read)?;
+            }
+            if next == before {
+                return Err(Error::Damaged(Damage {
+                    path: segment.path.clone(),
+                    offset: DATA_START,
+                    detail: "what was found there a moment ago is not there: open the log again".into(),
+                    first_seq: Some(next),
+                    end_seq: Some(end),
+                }));
+            }
+        }
+        write_all_at(&*new.file, &out, offset).map_err(write)?;
+        offset += out.len() as u64;
+        out.clear();
     }
+    offset += ((end - next) * ENTRY_HEADER_BYTES as u64).next_multiple_of(FRAME_ALIGN);
     // The file gets its name after its sync, so this marker is never seen before what it says is true.
-    frames.extend_from_slice(&FrameHeader::empty(FrameKind::Close, end, end, incarnation, to).encode(to));
-    Ok(frames)
+    let marker = FrameHeader::empty(FrameKind::Close, end, end, incarnation, to).encode(to);
+    write_all_at(&*new.file, &marker, offset).map_err(write)
+}
+
+/// Adds a frame to `out`, if it has records, as it has to stand in a file with the salt `to`.
+fn place(out: &mut Vec<u8>, header: &FrameHeader, payload: &[u8], from: Salt, to: Salt) {
+    if header.kind != FrameKind::Data {
+        return;
+    }
+    let (at, mut header) = (out.len(), *header);
+    out.resize(at + FRAME_HEADER_BYTES, 0);
+    out.extend_from_slice(payload);
+    let payload = &mut out[at + FRAME_HEADER_BYTES..];
+    header.payload_crc = entry::place(payload, header.first_seq, Some(from), to, |_| ());
+    // As with the final marker. So what is missing before it never looks like a write that didn't end.
+    header.watermark = header.first_seq;
+    out[at..at + FRAME_HEADER_BYTES].copy_from_slice(&header.encode(to));
+    out.resize(at + header.frame_bytes() as usize, 0);
 }
