@@ -59,6 +59,44 @@ fn whoever_removes_the_lock_file_of_a_living_writer_admits_no_second_one() {
     assert_eq!(options().open(dir.path()).unwrap().next_seq(), 3);
 }
 
+/// Files that are made by name would be made in another directory, and what is acknowledged be missing from the log.
+#[test]
+fn a_directory_that_is_moved_or_replaced_under_its_writer_takes_no_more_records() {
+    for by_link in [false, true] {
+        let home = tempfile::tempdir().unwrap();
+        let (path, old) = (home.path().join("log"), home.path().join("old"));
+        if by_link {
+            fs::create_dir(&old).unwrap();
+            std::os::unix::fs::symlink(&old, &path).unwrap();
+        }
+        let log = options().background(Background::Manual).segment_bytes(64 << 10).open_or_create(&path).unwrap();
+        log.append(&record("a.1")).unwrap();
+        if by_link {
+            fs::create_dir(home.path().join("new")).unwrap();
+            fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink(home.path().join("new"), &path).unwrap();
+        } else {
+            fs::rename(&path, &old).unwrap();
+            fs::create_dir(&path).unwrap();
+        }
+        let other = options().open_or_create(&path).unwrap();
+        let mut acknowledged = 1;
+        let error = (2..10_000).find_map(|n| log.append(&record(&format!("a.{n}"))).map(|_| acknowledged += 1).err());
+        assert!(matches!(&error, Some(Error::Poisoned(_))), "{error:?}");
+        drop(log);
+        assert_eq!(
+            Reader::open(&old).unwrap().scan(ScanRange::all()).unwrap().filter(Result::is_ok).count(),
+            acknowledged
+        );
+        assert_eq!(other.append(&record("b.1")).unwrap(), 0);
+        drop(other);
+        assert!(
+            Reader::open(&path).unwrap().verify(&mut |_| ()).unwrap().is_sound(),
+            "nothing of the other log is here"
+        );
+    }
+}
+
 /// Many processes want the same log; whoever holds it is killed sooner or later, and the lock file is removed again and
 /// again. Two writers at once would give a seq twice.
 #[test]

@@ -2,24 +2,32 @@
 
 use super::{File, Lock, Storage};
 use crate::Timestamp;
+use crate::sync::Mutex;
 use annals_index::Bytes;
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
 /// A log's directory on a real file system.
 #[derive(Debug)]
 pub struct DirStorage {
     root: PathBuf,
+    /// `root` from the root of the file system: the process may change its working directory.
+    place: PathBuf,
     map_files: bool,
+    /// Device and number of the directory that was locked. The lock holds it open, so that no other one gets the same.
+    locked: Mutex<Option<(u64, u64)>>,
 }
 
 impl DirStorage {
     /// The directory at `root`, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), map_files: false }
+        let root = root.into();
+        // Without a working directory it stays as it is, and says so when it is used.
+        let place = std::path::absolute(&root).unwrap_or_else(|_| root.clone());
+        Self { root, place, map_files: false, locked: Mutex::new(None) }
     }
 
     /// Maps index files instead of reading them. Who truncates one then kills the process.
@@ -31,15 +39,27 @@ impl DirStorage {
 
     fn path(&self, name: &str) -> PathBuf {
         match name {
-            "" => self.root.clone(),
-            name => self.root.join(name),
+            "" => self.place.clone(),
+            name => self.place.join(name),
+        }
+    }
+
+    /// Fails where names are no longer those of the directory that was locked: files would be made in another one, and
+    /// what is in them be missing from the log.
+    fn check_place(&self) -> io::Result<()> {
+        let Some(root) = *self.locked.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
+        match fs::metadata(&self.place) {
+            Ok(found) if identify(&found) == Some(root) => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Err(io::Error::other("the log's directory was moved, replaced or removed while the log was open")),
         }
     }
 }
 
 impl Storage for DirStorage {
     fn describe(&self, name: &str) -> String {
-        self.path(name).display().to_string()
+        let path = if name.is_empty() { self.root.clone() } else { self.root.join(name) };
+        path.display().to_string()
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
@@ -75,6 +95,7 @@ impl Storage for DirStorage {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.check_place()?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(name))?;
         Ok(Arc::new(RealFile(file)))
     }
@@ -88,10 +109,12 @@ impl Storage for DirStorage {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_place()?;
         fs::rename(self.path(from), self.path(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_place()?;
         fs::remove_file(self.path(name))
     }
 
@@ -109,6 +132,7 @@ impl Storage for DirStorage {
     }
 
     fn sync_dir(&self, folder: &str) -> io::Result<()> {
+        self.check_place()?;
         sync_dir_at(&self.path(folder))
     }
 
@@ -129,10 +153,12 @@ impl Storage for DirStorage {
         if !is_same_file(&file, &path)? {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "a process that has just replaced the lock file"));
         }
-        let root = lock_dir(&self.root)?;
+        let root = lock_dir(&self.place)?;
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(holder.as_bytes())?;
+        let locked = root.as_ref().and_then(|root| identify(&root.metadata().ok()?));
+        *self.locked.lock().unwrap_or_else(PoisonError::into_inner) = locked;
         Ok(Box::new(RealLock { file, root }))
     }
 
@@ -314,11 +340,21 @@ fn sync_dir_at(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The device and the number of a file, where there is such a thing.
+#[cfg(unix)]
+fn identify(metadata: &fs::Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identify(_metadata: &fs::Metadata) -> Option<(u64, u64)> {
+    None
+}
+
 #[cfg(unix)]
 fn is_same_file(file: &fs::File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let (ours, theirs) = (file.metadata()?, fs::metadata(path)?);
-    Ok((ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()))
+    Ok(identify(&file.metadata()?) == identify(&fs::metadata(path)?))
 }
 
 /// Elsewhere an open, locked file can't be removed.
