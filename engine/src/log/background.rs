@@ -19,17 +19,23 @@ const SEAL_RETRY: Duration = Duration::from_secs(5);
 pub(crate) struct Threads {
     keeper: JoinHandle<()>,
     sealer: JoinHandle<()>,
+    /// The process that they are threads of.
+    process: u32,
 }
 
 impl Threads {
     pub(crate) fn start(core: &Arc<Core>) -> Result<Self> {
         let keeper = spawn("annals-keeper", Arc::clone(core), keep)?;
         let sealer = spawn("annals-sealer", Arc::clone(core), seal)?;
-        Ok(Self { keeper, sealer })
+        Ok(Self { keeper, sealer, process: std::process::id() })
     }
 
     /// Waits for both to end, which they do when the log is closed.
     pub(crate) fn join(self) {
+        if self.process != std::process::id() {
+            // A fork of that process has no other threads than the one that forked.
+            return std::mem::forget(self);
+        }
         // A thread that panicked has said so; there is nothing to add.
         let _ = self.keeper.join();
         let _ = self.sealer.join();

@@ -17,8 +17,16 @@ pub struct DirStorage {
     /// `root` from the root of the file system: the process may change its working directory.
     place: PathBuf,
     map_files: bool,
-    /// Device and number of the directory that was locked. The lock holds it open, so that no other one gets the same.
-    locked: Mutex<Option<(u64, u64)>>,
+    /// The process that has locked the directory, and which directory that was.
+    writer: Mutex<Option<Writer>>,
+}
+
+/// Who writes, and where.
+#[derive(Debug, Clone, Copy)]
+struct Writer {
+    process: u32,
+    /// The directory's device and number. The lock holds the directory open, so that no other one gets the same.
+    root: Option<(u64, u64)>,
 }
 
 impl DirStorage {
@@ -27,7 +35,7 @@ impl DirStorage {
         let root = root.into();
         // Without a working directory it stays as it is, and says so when it is used.
         let place = std::path::absolute(&root).unwrap_or_else(|_| root.clone());
-        Self { root, place, map_files: false, locked: Mutex::new(None) }
+        Self { root, place, map_files: false, writer: Mutex::new(None) }
     }
 
     /// Maps index files instead of reading them. Who truncates one then kills the process.
@@ -46,13 +54,23 @@ impl DirStorage {
 
     /// Fails where names are no longer those of the directory that was locked: files would be made in another one, and
     /// what is in them be missing from the log.
-    fn check_place(&self) -> io::Result<()> {
-        let Some(root) = *self.locked.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
+    fn check_writer(&self) -> io::Result<()> {
+        let Some(writer) = *self.writer.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
+        check_process(writer.process)?;
+        let Some(root) = writer.root else { return Ok(()) };
         match fs::metadata(&self.place) {
             Ok(found) if identify(&found) == Some(root) => Ok(()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Err(io::Error::other("the log's directory was moved, replaced or removed while the log was open")),
         }
+    }
+}
+
+/// A fork of the process that opened a file shares it, and the lock; but one process writes.
+fn check_process(process: u32) -> io::Result<()> {
+    match process == std::process::id() {
+        true => Ok(()),
+        false => Err(io::Error::other("another process has opened the log, and this one is its fork")),
     }
 }
 
@@ -77,11 +95,11 @@ impl Storage for DirStorage {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(RealFile(open_file(OpenOptions::new().read(true), &self.path(name))?)))
+        Ok(Arc::new(RealFile::new(open_file(OpenOptions::new().read(true), &self.path(name))?)))
     }
 
     fn open_write(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(RealFile(open_file(OpenOptions::new().read(true).write(true), &self.path(name))?)))
+        Ok(Arc::new(RealFile::new(open_file(OpenOptions::new().read(true).write(true), &self.path(name))?)))
     }
 
     #[cfg(target_os = "linux")]
@@ -95,9 +113,9 @@ impl Storage for DirStorage {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.check_place()?;
+        self.check_writer()?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(name))?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn map(&self, name: &str) -> io::Result<Bytes> {
@@ -109,12 +127,12 @@ impl Storage for DirStorage {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.check_place()?;
+        self.check_writer()?;
         fs::rename(self.path(from), self.path(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.check_place()?;
+        self.check_writer()?;
         fs::remove_file(self.path(name))
     }
 
@@ -132,7 +150,7 @@ impl Storage for DirStorage {
     }
 
     fn sync_dir(&self, folder: &str) -> io::Result<()> {
-        self.check_place()?;
+        self.check_writer()?;
         sync_dir_at(&self.path(folder))
     }
 
@@ -157,9 +175,10 @@ impl Storage for DirStorage {
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(holder.as_bytes())?;
-        let locked = root.as_ref().and_then(|root| identify(&root.metadata().ok()?));
-        *self.locked.lock().unwrap_or_else(PoisonError::into_inner) = locked;
-        Ok(Box::new(RealLock { file, root }))
+        let process = std::process::id();
+        let writer = Writer { process, root: root.as_ref().and_then(|root| identify(&root.metadata().ok()?)) };
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+        Ok(Box::new(RealLock { file, root, process }))
     }
 
     fn now(&self) -> Timestamp {
@@ -203,12 +222,17 @@ fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<fs::File> {
 struct RealLock {
     file: fs::File,
     root: Option<fs::File>,
+    process: u32,
 }
 
 impl Lock for RealLock {}
 
 impl Drop for RealLock {
     fn drop(&mut self) {
+        // A fork shares the lock, which is not its to give up.
+        if check_process(self.process).is_err() {
+            return;
+        }
         // Closing the files isn't enough: a child process that is being started shares them until it runs its program.
         if let Some(root) = &self.root {
             let _ = root.unlock();
@@ -238,27 +262,37 @@ fn lock_dir(_root: &Path) -> io::Result<Option<fs::File>> {
 }
 
 #[derive(Debug)]
-struct RealFile(fs::File);
+struct RealFile {
+    file: fs::File,
+    process: u32,
+}
+
+impl RealFile {
+    fn new(file: fs::File) -> Self {
+        Self { file, process: std::process::id() }
+    }
+}
 
 impl File for RealFile {
     #[cfg(unix)]
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(&self.0, buffer, offset)
+        std::os::unix::fs::FileExt::read_at(&self.file, buffer, offset)
     }
 
     #[cfg(windows)]
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_read(&self.0, buffer, offset)
+        std::os::windows::fs::FileExt::seek_read(&self.file, buffer, offset)
     }
 
     #[cfg(unix)]
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::write_at(&self.0, bytes, offset)
+        check_process(self.process)?;
+        std::os::unix::fs::FileExt::write_at(&self.file, bytes, offset)
     }
 
     #[cfg(windows)]
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_write(&self.0, bytes, offset)
+        std::os::windows::fs::FileExt::seek_write(&self.file, bytes, offset)
     }
 
     #[cfg(target_os = "linux")]
@@ -270,7 +304,7 @@ impl File for RealFile {
             return Ok(());
         }
         loop {
-            match fallocate(&self.0, FallocateFlags::empty(), from, len - from) {
+            match fallocate(&self.file, FallocateFlags::empty(), from, len - from) {
                 Ok(()) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => return write_zeros(self, from, len),
@@ -287,16 +321,16 @@ impl File for RealFile {
     /// Not by `std`, which repeats a sync that was interrupted: what the first one had to tell may be lost by then.
     #[cfg(target_os = "linux")]
     fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::fdatasync(&self.0)?)
+        Ok(rustix::fs::fdatasync(&self.file)?)
     }
 
     #[cfg(not(target_os = "linux"))]
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     #[cfg(target_os = "linux")]
@@ -304,7 +338,7 @@ impl File for RealFile {
         use rustix::fs::{SeekFrom, seek};
         use rustix::io::Errno;
         // Moves the handle's own place, which nothing here uses.
-        match seek(&self.0, SeekFrom::Data(offset)) {
+        match seek(&self.file, SeekFrom::Data(offset)) {
             Ok(at) => Ok(at),
             Err(Errno::NXIO) => Ok(self.len()?.max(offset)),
             // Not every file system knows its holes.
@@ -361,4 +395,33 @@ fn is_same_file(file: &fs::File, path: &Path) -> io::Result<bool> {
 #[cfg(not(unix))]
 fn is_same_file(_file: &fs::File, _path: &Path) -> io::Result<bool> {
     Ok(true)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fork_of_the_writer_neither_writes_nor_gives_up_its_lock() {
+        let home = tempfile::tempdir().unwrap();
+        let storage = DirStorage::new(home.path());
+        let ours = storage.lock("lock", "the writer").unwrap();
+        let file = storage.create("file").unwrap();
+        // A fork has the same open files, and another number.
+        let shared = fs::File::open(home.path()).unwrap();
+        drop(ours);
+        shared.try_lock().unwrap();
+        let process = std::process::id() + 1;
+        let inherited = shared.try_clone().unwrap();
+        let lock = fs::File::open(home.path().join("file")).unwrap();
+        drop(RealLock { file: lock, root: Some(inherited), process });
+        let refused = storage.lock("lock", "another").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        let forked = RealFile { file: fs::File::create(home.path().join("other")).unwrap(), process };
+        assert!(forked.write_at(b"x", 0).is_err());
+        assert_eq!(file.write_at(b"x", 0).unwrap(), 1);
+        storage.writer.lock().unwrap().as_mut().unwrap().process = process;
+        assert!(storage.create("more").is_err() && storage.rename("file", "more").is_err());
+        assert!(storage.remove("file").is_err() && storage.sync_dir("").is_err());
+    }
 }
