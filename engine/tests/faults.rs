@@ -75,6 +75,42 @@ fn a_disk_that_fails_at_any_moment_leaves_no_thread_waiting() {
     }
 }
 
+#[test]
+fn what_could_not_be_read_is_never_verified_as_sound() {
+    let disk = SimDisk::new(5);
+    let options = Options::new().background(Background::Manual);
+    for part in 0..3 {
+        let log = options.open_or_create_on(disk.storage()).unwrap();
+        for n in 0..20 {
+            log.append(&body(&format!("{n}").repeat(300))).unwrap();
+        }
+        if part == 0 {
+            log.seal().unwrap();
+        }
+        log.close().unwrap();
+    }
+    for fault in [Fault::Io, Fault::Short, Fault::Zero, Fault::Interrupted] {
+        for for_ever in [false, true] {
+            for look in 0.. {
+                let reader = Reader::open_on(disk.storage()).unwrap();
+                let begun = disk.reads();
+                disk.fail_read_at(begun + look, fault, for_ever);
+                let verified = reader.verify(&mut |_| ());
+                disk.heal();
+                if let Ok(report) = &verified
+                    && report.is_sound()
+                {
+                    let is_all = report.records == 60 && report.root.is_some();
+                    assert!(is_all, "{fault:?}, for ever: {for_ever}, at look {look}: {report:?}");
+                }
+                if disk.reads() - begun <= look {
+                    break;
+                }
+            }
+        }
+    }
+}
+
 /// A log with a closed raw segment of which a record is damaged, so that nothing can be sealed any more.
 fn unsealable() -> SimDisk {
     let disk = SimDisk::new(1);

@@ -287,11 +287,19 @@ impl Verification<'_> {
         // Where the next file begins is a name's word, which may be far beyond what is here; and so is what is missing.
         let (base_seq, count) = (raw.name.base_seq, end.saturating_sub(raw.name.base_seq));
         let found = raw.scan().positions.runs(0, count);
+        let mut has_changed = false;
         for seq in found.into_iter().flat_map(|(from, to)| base_seq + from..base_seq + to) {
-            // What can't be read has been reported above.
-            if let Ok(true) = cursor.read(&raw, seq, ReadAhead::Forward)
-                && let Some(record) = cursor.current()
-            {
+            match cursor.read(&raw, seq, ReadAhead::Forward) {
+                Ok(_) => {}
+                // It was there a moment ago. Once says it, however many follow.
+                Err(Error::Damaged(damage)) => {
+                    self.tree = None;
+                    self.report.damage.extend((!has_changed).then_some(damage));
+                    has_changed = true;
+                }
+                Err(error) => return Err(error),
+            }
+            if let Some(record) = cursor.current() {
                 self.report.records += 1;
                 if let Some(tree) = &mut self.tree {
                     tree.push(leaf_hash(&source.log_id, &record));
