@@ -57,7 +57,10 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     segments.retain(|name| !leftovers.contains(&name.to_string()));
     leftovers.extend(orphaned_indexes(&segments));
 
-    let (sealed_end, is_read) = last_sealed_end(storage, log_id, &mut sealed, &raws, &mut unreadable, &mut report)?;
+    // Where a crash kept raw segments from being removed, the sealed one is read, once: it is about to be all there is.
+    let is_whole_look = until_seq == u64::MAX && known.segments.is_empty();
+    let (sealed_end, is_read) =
+        last_sealed_end(storage, log_id, is_whole_look, &mut sealed, &raws, &mut unreadable, &mut report)?;
     // No raw segment goes on the word of a file's name.
     let read_end = if is_read { sealed_end } else { readable_end(storage, log_id, &sealed)? };
     drop_sealed(read_end, &mut raws, &mut leftovers);
@@ -199,6 +202,7 @@ fn quarantined(storage: &Arc<dyn Storage>) -> Result<Vec<SegmentName>> {
 fn last_sealed_end(
     storage: &Arc<dyn Storage>,
     log_id: LogId,
+    is_whole_look: bool,
     sealed: &mut Vec<SegmentName>,
     raws: &[SegmentName],
     unreadable: &mut Vec<SegmentName>,
@@ -210,6 +214,19 @@ fn last_sealed_end(
         match SealedFile::open(storage, last, log_id) {
             Ok(file) => {
                 let found_end = file.seqs().end;
+                // The raw segments that were sealed, as far as they are still there, are as good as on the day before.
+                let is_left = |base: &u64| *base >= last.base_seq && (*base == last.base_seq || *base < found_end);
+                if let Some(left) = raws.iter().map(|raw| raw.base_seq).find(is_left)
+                    && let Some(damage) = damage_of(&file, is_whole_look && left == last.base_seq)?
+                {
+                    report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
+                    if left > last.base_seq {
+                        return Ok((left, true));
+                    }
+                    unreadable.push(last);
+                    sealed.pop();
+                    continue;
+                }
                 if let Some(damage) = file.footer_damage() {
                     // The blocks were counted instead, and some may be missing at the end.
                     let end_seq = next_base(found_end);
@@ -234,6 +251,17 @@ fn last_sealed_end(
         }
     }
     Ok((0, true))
+}
+
+/// What is wrong with a sealed segment, if anything is: with its end, or, with `all` of it looked at, anywhere.
+fn damage_of(file: &SealedFile, all: bool) -> Result<Option<Damage>> {
+    let mut found = file.footer_damage().cloned();
+    if all && found.is_none() {
+        file.verify(None, &mut |damage| {
+            found.get_or_insert(damage);
+        })?;
+    }
+    Ok(found)
 }
 
 /// The end of the last of `sealed` that can be opened.
