@@ -325,6 +325,42 @@ fn raw_segments_that_are_still_there_stand_in_for_the_sealed_one_that_is_damaged
     assert!(tried >= 6, "{tried}");
 }
 
+#[test]
+fn files_that_are_gone_are_reported_by_a_scan_and_at_opening() {
+    let disk = SimDisk::new(5);
+    let mut log = options().open_or_create_on(disk.storage()).unwrap();
+    for part in 0..5 {
+        append(&log, 10);
+        if part < 3 {
+            log.seal().unwrap();
+        }
+        log.close().unwrap();
+        log = options().open_or_create_on(disk.storage()).unwrap();
+    }
+    drop(log);
+    let mut names: Vec<_> = disk.files().into_iter().map(|(name, _)| name).collect();
+    names.retain(|name| name.ends_with(".log") || name.ends_with(".seg"));
+    names.sort();
+    assert_eq!(names.len(), 5);
+    // Without the last, it is an older log.
+    for (number, name) in names.iter().enumerate().take(4) {
+        let left = disk.copy();
+        left.storage().remove(name).unwrap();
+        let reader = Reader::open_on(left.storage()).unwrap();
+        for range in [ScanRange::all(), ScanRange::all().reverse(), ScanRange::all().seqs(number as u64 * 10 + 3..)] {
+            let errors: Vec<_> = reader.scan(range).unwrap().filter_map(Result::err).collect();
+            assert!(errors.len() == 1 && errors[0].is_damage(), "without {name}: {errors:?}");
+        }
+        let log = options().open_or_create_on(left.storage()).unwrap();
+        // Of sealed segments, opening looks at the first's name and the last's end.
+        if number != 1 {
+            let seqs: Vec<_> = log.recovery().damaged.iter().map(|damage| (damage.first_seq, damage.end_seq)).collect();
+            let (first, end) = (number as u64 * 10, number as u64 * 10 + 10);
+            assert_eq!(seqs, [(Some(first), Some(end))], "without {name}: {:?}", log.recovery());
+        }
+    }
+}
+
 /// Where the bytes of the newest raw segment end.
 fn end_of_data(disk: &SimDisk) -> usize {
     let bytes = disk.read(&name_with(disk, ".log")).unwrap();

@@ -119,7 +119,7 @@ impl Reader {
         }
         self.source.with_retries(|| {
             let chain = self.source.view.chain();
-            let Some((index, _)) = chain.find(seq) else { return Err(self.source.no_segment(seq)) };
+            let Some((index, _)) = chain.find(seq) else { return Err(self.source.no_segment()) };
             buffer.read(&self.source, &chain, index, seq, ReadAhead::None)
         })?;
         Ok(buffer.current())
@@ -189,14 +189,15 @@ impl Source {
         read()
     }
 
-    pub(crate) fn no_segment(&self, seq: u64) -> Error {
+    /// The error for all records before the first that a file holds.
+    pub(crate) fn no_segment(&self) -> Error {
         let first = self.view.chain().segments.first().map(|segment| segment.base_seq());
         Error::Damaged(Damage {
             path: self.storage.describe(""),
             offset: 0,
             detail: "no file holds the record".into(),
-            first_seq: Some(seq),
-            end_seq: first,
+            first_seq: Some(0),
+            end_seq: Some(first.unwrap_or_else(|| self.view.visible_seq())),
         })
     }
 

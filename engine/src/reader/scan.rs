@@ -113,9 +113,7 @@ impl Scan {
         // In this order: a segment is in the list before its records are visible, and the next may begin at any time.
         let end = range.end_seq.min(source.view.visible_seq());
         let chain = source.view.chain();
-        let first = chain.segments.first().map_or(0, |segment| segment.base_seq());
-        let next = range.first_seq.max(first);
-        Self { source, range, chain, buffer: ReadBuffer::new(), next, end, gaps: Vec::new() }
+        Self { source, range, chain, buffer: ReadBuffer::new(), next: range.first_seq, end, gaps: Vec::new() }
     }
 
     /// The next record; `None` at the end of the range.
@@ -170,7 +168,7 @@ impl Scan {
         let (source, chain) = (&self.source, &mut self.chain);
         let ahead = if self.range.reverse { ReadAhead::Backward } else { ReadAhead::Forward };
         source.with_retries(|| {
-            let Some((index, end)) = chain.find(seq) else { return Err(source.no_segment(seq)) };
+            let Some((index, end)) = chain.find(seq) else { return Err(source.no_segment()) };
             let outcome = Self::read_in(source, chain, &mut self.buffer, &self.range, (index, end, seq), ahead);
             if outcome.is_err() {
                 // The files may have moved since the scan began; a retry looks at them anew.

@@ -96,6 +96,13 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
         }
     }
 
+    let first_base = sealed.first().or(raws.first()).map_or(0, |first| first.base_seq);
+    let raw_base = raws.first().map_or(sealed_end, |first| first.base_seq);
+    for (from, to) in [(0, first_base), (sealed_end, raw_base)] {
+        let is_told = report.damaged.iter().any(|damage| damage.first_seq == Some(from));
+        report.damaged.extend((from < to && !is_told).then(|| hole(storage, from, to)));
+    }
+
     // A file gets its name only when everything below its base is durable.
     let base = raws.last().map_or(sealed_end, |last| last.base_seq.max(sealed_end));
     let watermark = opened.iter().map(|raw| raw.scan().watermark).fold(base, u64::max);
@@ -360,6 +367,16 @@ pub(crate) fn damage_below(raw: &RawSegment, end: u64) -> Vec<Damage> {
         damaged.push(cut_short(raw, &scan, end));
     }
     damaged
+}
+
+fn hole(storage: &Arc<dyn Storage>, from: u64, to: u64) -> Damage {
+    Damage {
+        path: storage.describe(""),
+        offset: 0,
+        detail: "no file holds the records".into(),
+        first_seq: Some(from),
+        end_seq: Some(to),
+    }
 }
 
 fn cut_short(raw: &RawSegment, scan: &Scan, end: u64) -> Damage {
