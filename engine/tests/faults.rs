@@ -1,7 +1,7 @@
 //! Faults around a log that is in use: failing disks under its threads, files that are cut, locks that are taken away,
 //! clocks that go back. What needs real file systems and processes is in `real_*.rs`.
 
-use annals::storage::sim::{Fault, SimDisk};
+use annals::storage::sim::{Fault, Loss, SimDisk};
 use annals::{Background, Durability, Error, Options, Reader, ScanRange, Timestamp};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn a_log_whose_final_marker_cannot_be_written_is_still_closed() {
             disk.fail_at(disk.calls() + after, fault, true);
             let closed = within(20, "closing hangs", move || log.close());
             assert!(closed.is_err() || after > 1, "{closed:?}");
-            let log = Options::new().open_or_create_on(disk.crash(annals::storage::sim::Loss::Everything, 1).storage());
+            let log = Options::new().open_or_create_on(disk.crash(Loss::Everything, 1).storage());
             assert_eq!(count(&log.unwrap().reader()), 1);
         }
     }
@@ -65,7 +65,7 @@ fn a_disk_that_fails_at_any_moment_leaves_no_thread_waiting() {
             let _ = log.close();
             acknowledged.into_inner()
         });
-        for loss in annals::storage::sim::Loss::ALL {
+        for loss in Loss::ALL {
             let after = disk.crash(loss, call);
             let log = Options::new().background(Background::Manual).open_or_create_on(after.storage()).unwrap();
             assert!(log.recovery().is_complete(), "call {call}, {loss:?}: {:?}", log.recovery());
@@ -107,6 +107,24 @@ fn what_could_not_be_read_is_never_verified_as_sound() {
                     break;
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_cannot_read_the_head_shows_nothing_that_is_not_durable() {
+    let disk = SimDisk::new(1);
+    let log = Options::new().background(Background::Manual).open_or_create_on(disk.storage()).unwrap();
+    log.append(&body("durable")).unwrap();
+    disk.keep_moments();
+    log.append(&body("written")).unwrap();
+    for (number, moment) in disk.take_moments().into_iter().enumerate() {
+        let durable = count(&Reader::open_on(moment.crash(Loss::Everything, 1).storage()).unwrap()) as u64;
+        for (look, for_ever) in (0..30).flat_map(|look| [(look, false), (look, true)]) {
+            moment.fail_read_at(moment.reads() + look, Fault::Io, for_ever);
+            let seen = Reader::open_on(moment.storage()).map(|reader| reader.end_seq());
+            moment.heal();
+            assert!(!seen.is_ok_and(|seen| seen > durable), "moment {number}, EIO at look {look}");
         }
     }
 }

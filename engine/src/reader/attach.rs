@@ -55,7 +55,7 @@ impl Attachment {
     /// Looks whether the writer has told anything new.
     pub(crate) fn refresh(&self, storage: &Arc<dyn Storage>, log_id: LogId, view: &View) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let head = self.read_head(storage, &mut state);
+        let head = self.read_head(storage, &mut state)?;
         match (head, state.seen) {
             (Some(head), Some(seen)) if head == seen => Ok(()),
             (Some(head), Some(seen)) if (head.ordinal, head.incarnation) == (seen.ordinal, seen.incarnation) => {
@@ -85,7 +85,7 @@ impl Attachment {
                 thread::sleep(MOVED_PAUSE * 2u32.pow((attempt - 1).min(MOVED_PAUSE_DOUBLINGS)));
             }
             attempt += 1;
-            let seen = self.read_head(storage, state);
+            let seen = self.read_head(storage, state)?;
             let until_seq = seen.map_or(u64::MAX, |head| head.visible_seq());
             let looked = inspect(storage, log_id, until_seq, &view.chain()).and_then(|found| match seen {
                 Some(head) => self.look_ahead(state, storage, log_id, head, found),
@@ -135,7 +135,7 @@ impl Attachment {
         let ahead = ahead
             .and_then(|len| Scanner::new(&*last.file, len, last.salt).run_observed(&mut scan, u64::MAX, &mut each));
         ahead.map_err(Error::io("read", last.path.clone()))?;
-        let newer = self.read_head(storage, state);
+        let newer = self.read_head(storage, state)?;
         let lost = newer.is_some_and(|newer| newer.durable_seq < told);
         let until_seq = if lost { u64::MAX } else { proven };
         if until_seq <= head.visible_seq() {
@@ -145,25 +145,35 @@ impl Attachment {
     }
 
     /// What the writer has told last, if that was since the machine started.
-    fn read_head(&self, storage: &Arc<dyn Storage>, state: &mut State) -> Option<Head> {
+    ///
+    /// # Errors
+    /// What the operating system says of reading it: to go on without it would be to show what is not durable.
+    fn read_head(&self, storage: &Arc<dyn Storage>, state: &mut State) -> Result<Option<Head>> {
         if state.file.is_none() {
-            state.file = storage.open(HEAD).ok();
+            state.file = match storage.open(HEAD) {
+                // What is no file was not made by a writer.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => None,
+                opened => Some(opened.map_err(Error::io("open", storage.describe(HEAD)))?),
+            };
         }
-        let file = state.file.as_ref()?;
+        let Some(file) = state.file.as_ref() else { return Ok(None) };
         let mut bytes = [0; HEAD_BYTES];
         for _ in 0..RETRIES {
-            read_exact_at(&**file, &mut bytes, 0).ok()?;
+            match read_exact_at(&**file, &mut bytes, 0) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+                read => read.map_err(Error::io("read", storage.describe(HEAD)))?,
+            }
             if let Some(head) = Head::decode(&bytes) {
-                return Some(head).filter(|head| head.boot_id == self.boot_id);
+                return Ok(Some(head).filter(|head| head.boot_id == self.boot_id));
             }
             if state.damaged == Some(bytes) {
-                return None;
+                return Ok(None);
             }
             // It was caught while it was being written, by a thread that may have been stopped in the middle of it. To
             // go on without it would be to show what is not durable.
             thread::sleep(HEAD_PAUSE);
         }
         state.damaged = Some(bytes);
-        None
+        Ok(None)
     }
 }
