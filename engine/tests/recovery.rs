@@ -361,6 +361,25 @@ fn files_that_are_gone_are_reported_by_a_scan_and_at_opening() {
     }
 }
 
+#[test]
+fn a_file_that_was_put_back_and_is_set_aside_again_takes_no_place_of_the_first() {
+    let disk = SimDisk::new(1);
+    let log = options().open_or_create_on(disk.storage()).unwrap();
+    append(&log, 5);
+    log.close().unwrap();
+    let name = name_with(&disk, ".log");
+    let bytes = disk.read(&name).unwrap();
+    for round in 1..=4 {
+        let mut changed = bytes.clone();
+        changed[..8_192].fill(round);
+        disk.replace(&name, &changed);
+        drop(options().open_or_create_on(disk.storage()).unwrap());
+        let kept: Vec<_> = disk.files().into_iter().filter(|(name, _)| name.starts_with("quarantine/")).collect();
+        let firsts: BTreeSet<_> = kept.iter().map(|(name, _)| disk.read(name).unwrap()[0]).collect();
+        assert_eq!(firsts, (1..=round).collect(), "{kept:?}");
+    }
+}
+
 /// Where the bytes of the newest raw segment end.
 fn end_of_data(disk: &SimDisk) -> usize {
     let bytes = disk.read(&name_with(disk, ".log")).unwrap();

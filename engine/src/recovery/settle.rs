@@ -109,6 +109,16 @@ fn set_aside(storage: &Arc<dyn Storage>, name: SegmentName) -> Result<()> {
     };
     let name = name.to_string();
     storage.create_dir(QUARANTINE).map_err(Error::io("create", storage.describe(QUARANTINE)))?;
+    // Somebody may have put a file back that was set aside before.
+    let mut names = std::iter::once(kept).chain((1..).map(|n| names::quarantined_copy(&name, n)));
+    let kept = loop {
+        let Some(kept) = names.next() else { return Ok(()) };
+        match storage.open(&kept) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break kept,
+            Err(error) => return Err(Error::io("open", storage.describe(&kept))(error)),
+        }
+    };
     storage.rename(&name, &kept).map_err(Error::io("rename", storage.describe(&name)))?;
     storage.sync_dir(QUARANTINE).map_err(Error::io("sync", storage.describe(QUARANTINE)))?;
     storage.sync_dir("").map_err(Error::io("sync", storage.describe("")))
