@@ -138,15 +138,16 @@ impl Storage for DirStorage {
 
     fn create_dir(&self, folder: &str) -> io::Result<()> {
         let path = self.path(folder);
+        let parents = unsynced_parents(&path);
         if path.is_dir() {
-            return Ok(());
+            // Who made it may have ended before its name was durable. Where that can't be told, it was somebody else.
+            return match parents.iter().try_for_each(|parent| sync_dir_at(parent)) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                synced => synced,
+            };
         }
         fs::create_dir_all(&path)?;
-        match path.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => sync_dir_at(Path::new(".")),
-            Some(parent) => sync_dir_at(parent),
-            None => Ok(()),
-        }
+        parents.iter().try_for_each(|parent| sync_dir_at(parent))
     }
 
     fn sync_dir(&self, folder: &str) -> io::Result<()> {
@@ -202,6 +203,20 @@ impl Storage for DirStorage {
         }
         id
     }
+}
+
+/// The directories in which names have to be made durable for `path` to be, once it has been created with those above it
+/// that are missing: that in which it stands itself comes last.
+fn unsynced_parents(path: &Path) -> Vec<PathBuf> {
+    let mut parents = Vec::new();
+    for parent in path.ancestors().skip(1) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        parents.insert(0, parent.to_owned());
+        if parent.is_dir() {
+            break;
+        }
+    }
+    parents
 }
 
 /// Opens a regular file. Whatever else has its name, a pipe or a device, is refused, and nobody waits for its other end.
@@ -423,5 +438,17 @@ mod tests {
         storage.writer.lock().unwrap().as_mut().unwrap().process = process;
         assert!(storage.create("more").is_err() && storage.rename("file", "more").is_err());
         assert!(storage.remove("file").is_err() && storage.sync_dir("").is_err());
+    }
+
+    #[test]
+    fn every_directory_that_is_made_gets_a_durable_name() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        assert_eq!(unsynced_parents(&home.join("a/b/c")), [home.to_owned(), home.join("a"), home.join("a/b")]);
+        assert_eq!(unsynced_parents(&home.join("a")), [home.to_owned()]);
+        let storage = DirStorage::new(home.join("a/b/c"));
+        storage.create_dir("").unwrap();
+        storage.create_dir("").unwrap();
+        assert_eq!(unsynced_parents(&home.join("a/b/c")), [home.join("a/b")]);
     }
 }
