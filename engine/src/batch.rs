@@ -24,6 +24,8 @@ use serde::Serialize;
 #[derive(Debug, Default, Clone)]
 pub struct Batch {
     payload: Vec<u8>,
+    /// Where the last whole entry ends: an encoder that panicked may have left a part of one behind it.
+    end: usize,
     count: u32,
     /// Where the entries begin whose records take the time of the append.
     untimed: Vec<usize>,
@@ -71,7 +73,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.payload.clear();
         self.untimed.clear();
-        (self.count, self.times) = (0, None);
+        (self.end, self.count, self.times) = (0, 0, None);
     }
 
     /// How many records there are.
@@ -86,7 +88,7 @@ impl Batch {
 
     /// How many bytes the records take in a frame.
     pub fn bytes(&self) -> usize {
-        self.payload.len()
+        self.end
     }
 
     fn add(
@@ -96,6 +98,7 @@ impl Batch {
         body: impl FnOnce(&mut Vec<u8>) -> Result<()>,
     ) -> Result<()> {
         debug_assert!(key.len() <= KEY_BYTES_MAX);
+        self.payload.truncate(self.end);
         let start = entry::begin(&mut self.payload, timestamp.unwrap_or_default(), key);
         let body_at = start + ENTRY_HEADER_BYTES + key.len();
         let added = body(&mut self.payload).and_then(|()| {
@@ -112,6 +115,7 @@ impl Batch {
             None => self.untimed.push(start),
         }
         self.count += 1;
+        self.end = self.payload.len();
         Ok(())
     }
 
@@ -133,6 +137,7 @@ impl Batch {
         for start in self.untimed.drain(..) {
             entry::set_timestamp(&mut self.payload[start..], now);
         }
+        self.payload.truncate(self.end);
         entry::checksum_all(&mut self.payload);
     }
 
@@ -176,6 +181,30 @@ mod tests {
         assert!(matches!(batch.push_raw(None, &[0x80, 0x80]), Err(Error::InvalidBody(_))));
         assert!(matches!(batch.push_raw(None, &vec![0; RECORD_BYTES_MAX + 1]), Err(Error::TooLarge { .. })));
         assert_eq!((batch.len(), batch.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn an_encoder_that_panics_leaves_no_trace() {
+        struct Panics;
+        impl Serialize for Panics {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serde::ser::SerializeMap::serialize_entry(&mut serializer.serialize_map(Some(2))?, "text", "a")?;
+                panic!("planted")
+            }
+        }
+        let now = Timestamp::from_micros(1);
+        let (mut batch, mut other) = (Batch::new(), Batch::new());
+        for n in 0..2 {
+            for batch in [&mut batch, &mut other] {
+                batch.push_raw(None, &[0x81, 0xA1, b'n', n]).unwrap();
+            }
+            let push = std::panic::AssertUnwindSafe(|| batch.push(&Panics));
+            assert!(std::panic::catch_unwind(push).is_err());
+            assert_eq!((batch.len(), batch.bytes()), (other.len(), other.bytes()));
+        }
+        batch.finish(now);
+        other.finish(now);
+        assert_eq!(batch.payload(), other.payload());
     }
 
     #[test]
