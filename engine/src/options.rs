@@ -97,7 +97,7 @@ impl Options {
         self
     }
 
-    /// How old a segment grows before an append begins the next. Default: any age.
+    /// How old a segment grows before an append begins the next. Default: any age; more than zero.
     #[must_use]
     pub fn segment_age(mut self, age: Duration) -> Self {
         self.segment_age = Some(age);
@@ -155,6 +155,9 @@ impl Options {
         if !SEGMENT_BYTES_RANGE.contains(&self.segment_bytes) {
             return invalid("segment_bytes", "a segment has 64 KiB to 2 GiB");
         }
+        if self.segment_age.is_some_and(|age| age.is_zero()) {
+            return invalid("segment_age", "a segment that is too old when it begins would hold nothing");
+        }
         if self.queue_bytes < 64 << 10 {
             return invalid("queue_bytes", "at least 64 KiB have to be able to wait");
         }
@@ -172,5 +175,17 @@ impl Options {
     /// The largest frame, in bytes.
     pub(crate) fn frame_bytes_max(&self, overhead: u64) -> u64 {
         (self.segment_bytes - overhead).min(FRAME_BYTES_MAX as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_that_is_too_old_at_once_is_refused() {
+        let refused = Options::new().segment_age(Duration::ZERO).check();
+        assert!(matches!(refused, Err(Error::InvalidOption { option: "segment_age", .. })), "{refused:?}");
+        Options::new().segment_age(Duration::from_nanos(1)).check().unwrap();
     }
 }
