@@ -90,8 +90,8 @@ fn a_process_that_ends_at_any_call_leaves_names_that_the_next_one_makes_durable(
 
 #[test]
 fn a_process_that_ends_at_any_call_leaves_names_that_a_repair_makes_durable_too() {
-    for call in 0..calls() {
-        let disk = SimDisk::new(1);
+    for call in 0..calls(true) {
+        let disk = disk(true);
         disk.fail_at(call, Fault::Stop, true);
         let mut model = Model::default();
         let _ = run_scenario(&disk, &mut model);

@@ -105,11 +105,12 @@ impl Storage for DirStorage {
     #[cfg(target_os = "linux")]
     fn open_direct(&self, name: &str, durable: bool) -> io::Result<Arc<dyn File>> {
         use rustix::fs::OFlags;
+        self.check_writer()?;
         let durable = if durable { OFlags::DSYNC } else { OFlags::empty() };
         let flags = OFlags::DIRECT | OFlags::NONBLOCK | durable;
         let mut options = OpenOptions::new();
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits() as i32);
-        Ok(Arc::new(RealFile(options.write(true).open(self.path(name))?)))
+        Ok(Arc::new(RealFile::new(options.write(true).open(self.path(name))?)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
