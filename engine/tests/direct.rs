@@ -23,6 +23,15 @@ fn event(thread: u64, number: u64) -> Event {
     Event { thread, number, text: "x".repeat(len) }
 }
 
+/// Stops those who append, also when a check has failed: they would go on until there is no memory.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// What was acknowledged, by seq.
 type Acknowledged = Mutex<BTreeMap<u64, (u64, u64)>>;
 
@@ -76,6 +85,7 @@ fn survives_power_cuts(direct: bool, seed: u64) {
             let (log, stop, acknowledged) = (&log, &stop, &acknowledged);
             scope.spawn(move || append(log, thread, seed, stop, acknowledged));
         }
+        let stopping = Stop(&stop);
         let mut random = Random(seed);
         for cut in 0..6 {
             std::thread::sleep(Duration::from_millis(random.below(12)));
@@ -86,7 +96,7 @@ fn survives_power_cuts(direct: bool, seed: u64) {
                 check(&image, loss, random.next(), &before, &context);
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
     });
     let next_seq = log.next_seq();
     log.close().unwrap();
