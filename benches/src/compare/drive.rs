@@ -1,0 +1,85 @@
+//! Threads that append, each waiting for each append.
+
+use super::job::{Times, times};
+use crate::Result;
+use crate::contenders::Store;
+use crate::items::Item;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+/// What the threads did together.
+pub(super) struct Driven {
+    /// Events whose append returned.
+    pub events: u64,
+    /// From the common start to the end of the last append.
+    pub elapsed: Duration,
+    /// Times of appends.
+    pub times: Times,
+}
+
+/// How it is done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// Threads.
+    pub threads: usize,
+    /// Events an append.
+    pub batch: usize,
+    /// Every how many appends one is timed: reading the clock takes 25 ns.
+    pub timed: usize,
+    /// No append begins later.
+    pub limit: Duration,
+}
+
+/// Appends `items` in as many threads, each a run of them.
+///
+/// # Errors
+/// The first that a thread met.
+pub(super) fn drive(store: &dyn Store, items: &[Item], how: How) -> Result<Driven> {
+    let barrier = Barrier::new(how.threads);
+    let part = items.len().div_ceil(how.threads).next_multiple_of(how.batch).max(1);
+    let ended: Vec<Result<(u64, Instant, Instant, Times)>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..how.threads)
+            .map(|number| {
+                let mine = items.get(number * part..).unwrap_or_default();
+                let mine = &mine[..part.min(mine.len())];
+                let barrier = &barrier;
+                scope.spawn(move || append(store, mine, how, barrier))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err("a thread panicked".into()))).collect()
+    });
+    let mut all = times();
+    let (mut events, mut begun, mut last) = (0, None::<Instant>, None::<Instant>);
+    for thread in ended {
+        let (its_events, its_begin, its_end, its_times) = thread?;
+        events += its_events;
+        begun = Some(begun.map_or(its_begin, |begun| begun.min(its_begin)));
+        last = Some(last.map_or(its_end, |last| last.max(its_end)));
+        all.add(its_times)?;
+    }
+    let elapsed = begun.zip(last).map_or(Duration::ZERO, |(begun, last)| last - begun);
+    Ok(Driven { events, elapsed, times: all })
+}
+
+fn append(store: &dyn Store, items: &[Item], how: How, barrier: &Barrier) -> Result<(u64, Instant, Instant, Times)> {
+    let (mut times, mut events) = (times(), 0);
+    let appender = store.appender();
+    // Also by a thread that has failed: the others would wait for it.
+    barrier.wait();
+    let mut appender = appender?;
+    let begun = Instant::now();
+    for (number, batch) in items.chunks(how.batch).enumerate() {
+        if number % how.timed != 0 {
+            appender.append(batch)?;
+        } else {
+            let before = Instant::now();
+            if before - begun > how.limit {
+                break;
+            }
+            appender.append(batch)?;
+            times.saturating_record(before.elapsed().as_nanos() as u64);
+        }
+        events += batch.len() as u64;
+    }
+    Ok((events, begun, Instant::now(), times))
+}
