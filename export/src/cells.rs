@@ -9,11 +9,11 @@ use crate::rows::Extra;
 use crate::schema::{Column, ColumnType, META_NAME, timestamp_type};
 use annals::msgpack::{MsgPackError, Reader, Token};
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, ListArray, NullBufferBuilder, StringBuilder,
-    StructArray, TimestampMicrosecondBuilder,
+    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, GenericByteArray, GenericByteBuilder, Int64Builder,
+    ListArray, NullBufferBuilder, StringBuilder, StructArray, TimestampMicrosecondBuilder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{ByteArrayType, DataType, Field};
 use arrow::error::ArrowError;
 use std::sync::Arc;
 
@@ -200,8 +200,8 @@ impl Cells {
             Builder::Int(builder) => Arc::new(builder.finish()),
             Builder::Float(builder) => Arc::new(builder.finish()),
             Builder::Timestamp(builder) => Arc::new(builder.finish()),
-            Builder::String(builder) | Builder::Json(builder, _) => Arc::new(builder.finish()),
-            Builder::Binary(builder) => Arc::new(builder.finish()),
+            Builder::String(builder) | Builder::Json(builder, _) => Arc::new(finish(builder)),
+            Builder::Binary(builder) => Arc::new(finish(builder)),
             Builder::List { offsets, valid, element } => {
                 let offsets = OffsetBuffer::new(std::mem::replace(offsets, vec![0]).into());
                 let elements = element.take(element.len)?;
@@ -249,13 +249,25 @@ fn put_fields(
 ) -> Result<(), CellError> {
     keys.rewind();
     for _ in 0..count {
-        let Token::Str(key) = reader.token()? else { return Err(CellError::DoesNotFit(String::new())) };
-        match keys.find(key).map(|at| &mut fields[at]) {
-            Some(cells) if cells.len <= row => cells.put(row, reader, extra)?,
-            _ => return Err(CellError::DoesNotFit(format!("/{}", escaped(key)))),
+        let found = match keys.skip_next(reader) {
+            Some(at) => at,
+            None => match reader.token()? {
+                Token::Str(key) => keys.find(key).ok_or_else(|| no_field(key))?,
+                _ => return Err(CellError::DoesNotFit(String::new())),
+            },
+        };
+        let cells = &mut fields[found];
+        if cells.len > row {
+            return Err(no_field(keys.name(found)));
         }
+        cells.put(row, reader, extra)?;
     }
     Ok(())
+}
+
+/// There is no place for a second value of `key`, or for any.
+fn no_field(key: &str) -> CellError {
+    CellError::DoesNotFit(format!("/{}", escaped(key)))
 }
 
 impl CellError {
@@ -267,6 +279,14 @@ impl CellError {
             other => other,
         }
     }
+}
+
+/// The array; the builder is as large as it was, since the next batch is likely to be like this one.
+fn finish<T: ByteArrayType>(builder: &mut GenericByteBuilder<T>) -> GenericByteArray<T> {
+    let bytes = builder.values_slice().len();
+    let array = builder.finish();
+    *builder = GenericByteBuilder::with_capacity(array.len(), bytes + bytes / 16);
+    array
 }
 
 fn take_valid(valid: &mut NullBufferBuilder) -> Option<NullBuffer> {

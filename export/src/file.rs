@@ -2,36 +2,41 @@
 
 use crate::cells::CellError;
 use crate::durable::{Pending, io};
+use crate::encodings::Levels;
 use crate::names::{SEQ, TIME};
+use crate::row_groups::RowGroups;
 use crate::rows::Rows;
 use crate::{ExportError, ExportOptions, FileReport, Plan, RecordSink, report};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::errors::ParquetError;
+use parquet::basic::Encoding;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Memory for the dictionaries of all columns together.
-const DICTIONARY_BYTES: usize = 24 << 20;
-/// Memory for the pages being filled of all columns together.
-const PAGE_BYTES: usize = 24 << 20;
+/// Most bytes of the dictionary of one column. What all of them take counts to the bytes of a row group.
+const DICTIONARY_BYTES: usize = 1 << 20;
+/// Most bytes of a page, and as much more as one batch adds.
+const PAGE_BYTES: usize = 1 << 20;
+/// Most rows of a page.
+const PAGE_ROWS: usize = 20_000;
+/// Most rows of a page where there are many columns: most of their pages are small, and headers and indexes weigh.
+const WIDE_PAGE_ROWS: usize = 1 << 15;
+/// So many leaf columns are many.
+const WIDE_LEAVES: usize = 64;
 
 /// Writes one Parquet file, which appears under its name when it is complete.
 ///
-/// Columns are written by the [`Plan`]; zstd, dictionaries, statistics, page index. Memory is bounded by the options
-/// and the number of columns. Dropped before [`FileSink::finish`], it leaves nothing behind.
+/// Columns are written by the [`Plan`]; zstd, dictionaries, statistics, page index. Several threads encode, and the file
+/// is the same for any number of them. Memory is bounded by the options and the number of columns. Dropped before
+/// [`FileSink::finish`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct FileSink {
     path: PathBuf,
     pending: Pending,
     /// `None` after an error.
-    writer: Option<ArrowWriter<File>>,
+    row_groups: Option<RowGroups>,
     plan: Plan,
     rows: Rows,
-    row_group_bytes: usize,
     seq_first: Option<u64>,
     seq_last: Option<u64>,
     count: u64,
@@ -49,17 +54,17 @@ impl FileSink {
         options: &ExportOptions,
         metadata: &[(String, String)],
     ) -> Result<FileSink, ExportError> {
+        let levels = Levels::new(options.zstd_level).map_err(|_| ExportError::Option { option: "zstd_level" })?;
         let properties = properties(plan, options, metadata)?;
         let (pending, file) = Pending::create(path, options.overwrite)?;
-        let writer = ArrowWriter::try_new(file, plan.arrow_schema().clone(), Some(properties))
+        let row_groups = RowGroups::new(file, plan.arrow_schema(), properties, levels, options)
             .map_err(|source| ExportError::Parquet { path: path.to_owned(), source })?;
         Ok(FileSink {
             path: path.to_owned(),
             pending,
-            writer: Some(writer),
+            row_groups: Some(row_groups),
             plan: plan.clone(),
             rows: Rows::new(plan),
-            row_group_bytes: options.row_group_bytes,
             seq_first: None,
             seq_last: None,
             count: 0,
@@ -82,12 +87,12 @@ impl FileSink {
     /// [`ExportError::Order`], [`ExportError::Body`], [`ExportError::DoesNotFit`], or the file can't be written. Every
     /// later call then fails with [`ExportError::Poisoned`], and the file never appears.
     pub fn push(&mut self, seq: u64, timestamp_us: i64, body: &[u8]) -> Result<(), ExportError> {
-        if self.writer.is_none() {
+        if self.row_groups.is_none() {
             return Err(ExportError::Poisoned);
         }
         let pushed = self.push_record(seq, timestamp_us, body);
         if pushed.is_err() {
-            self.writer = None;
+            self.row_groups = None;
         }
         pushed
     }
@@ -98,7 +103,10 @@ impl FileSink {
     /// The file can't be written, synced or renamed, or an earlier call failed. Nothing is left behind.
     pub fn finish(mut self) -> Result<FileReport, ExportError> {
         self.flush()?;
-        let Some(mut writer) = self.writer.take() else { return Err(ExportError::Poisoned) };
+        let path = self.path;
+        let parquet = |source| ExportError::Parquet { path: path.clone(), source };
+        let Some(row_groups) = self.row_groups.take() else { return Err(ExportError::Poisoned) };
+        let mut writer = row_groups.finish().map_err(parquet)?;
         let mut note =
             |key: &str, value: String| writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
         note("annals.rows", self.count.to_string());
@@ -106,8 +114,7 @@ impl FileSink {
             note("annals.first_seq", first.to_string());
             note("annals.last_seq", last.to_string());
         }
-        let path = self.path;
-        let file = writer.into_inner().map_err(|source| ExportError::Parquet { path: path.clone(), source })?;
+        let file = writer.into_inner().map_err(parquet)?;
         let bytes = file.metadata().map_err(io("measure", &path))?.len();
         self.pending.publish(file)?;
         let columns = report::columns(self.plan.columns(), self.rows.columns());
@@ -135,21 +142,18 @@ impl FileSink {
         self.seq_first.get_or_insert(seq);
         self.seq_last = Some(seq);
         self.count += 1;
-        if self.rows.is_full() { self.flush() } else { Ok(()) }
+        let room = self.row_groups.as_ref().map_or(0, RowGroups::room);
+        if self.rows.is_full() || self.rows.len() >= room { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), ExportError> {
-        let Some(writer) = &mut self.writer else { return Err(ExportError::Poisoned) };
+        let Some(row_groups) = &mut self.row_groups else { return Err(ExportError::Poisoned) };
         if self.rows.is_empty() {
             return Ok(());
         }
         let path = &self.path;
         let batch = self.rows.take().map_err(|source| ExportError::Arrow { path: path.clone(), source })?;
-        let written = writer.write(&batch).and_then(|()| match writer.memory_size() > self.row_group_bytes {
-            true => writer.flush(),
-            false => Ok(()),
-        });
-        written.map_err(|source| ExportError::Parquet { path: path.clone(), source })
+        row_groups.push(&batch).map_err(|source| ExportError::Parquet { path: path.clone(), source })
     }
 }
 
@@ -164,20 +168,17 @@ fn properties(
     options: &ExportOptions,
     metadata: &[(String, String)],
 ) -> Result<WriterProperties, ExportError> {
-    let out_of_bounds = |option| move |_: ParquetError| ExportError::Option { option };
     if options.row_group_rows == 0 {
         return Err(ExportError::Option { option: "row_group_rows" });
     }
-    let level = ZstdLevel::try_new(options.zstd_level).map_err(out_of_bounds("zstd_level"))?;
     let writer = ("annals.writer".to_owned(), concat!("annals-export ", env!("CARGO_PKG_VERSION")).to_owned());
     let pairs = metadata.iter().cloned().chain([writer]).map(|(key, value)| KeyValue::new(key, value)).collect();
-    let each = |total: usize| (total / (plan.leaves() + 4)).clamp(16 << 10, 1 << 20);
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_dictionary_page_size_limit(each(DICTIONARY_BYTES))
-        .set_data_page_size_limit(each(PAGE_BYTES))
-        .set_max_row_group_row_count(Some(options.row_group_rows))
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_data_page_row_count_limit(if plan.leaves() < WIDE_LEAVES { PAGE_ROWS } else { WIDE_PAGE_ROWS })
+        .set_max_row_group_row_count(None)
         .set_created_by(concat!("annals-export ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_key_value_metadata(Some(pairs));
     for name in [SEQ, TIME] {

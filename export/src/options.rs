@@ -1,6 +1,8 @@
 //! What the caller can choose.
 
 use crate::ForcedType;
+use std::num::NonZeroUsize;
+use std::thread;
 
 /// How to export. Every default is the value of [`ExportOptions::default`].
 #[derive(Debug, Clone)]
@@ -19,19 +21,28 @@ pub struct ExportOptions {
     pub row_group_bytes: usize,
     /// Most rows of one file of a dataset. Default: [`ExportOptions::FILE_ROWS`]. At least 1.
     pub file_rows: u64,
-    /// The zstd level, 1 to 22. Default: [`ExportOptions::ZSTD_LEVEL`].
-    pub zstd_level: i32,
+    /// The zstd level of all columns, 1 to 22. Default: `None`, 5 for long texts and 1 for all else, which is the best that
+    /// was measured.
+    pub zstd_level: Option<i32>,
+    /// How many threads encode, that of the caller among them. The files do not depend on it. Default: `None`, as many
+    /// as there are processors, but [`ExportOptions::THREADS_MAX`] at most.
+    pub threads: Option<NonZeroUsize>,
 }
 
 impl ExportOptions {
     /// Default of [`ExportOptions::row_group_rows`].
-    pub const ROW_GROUP_ROWS: usize = 1 << 20;
+    pub const ROW_GROUP_ROWS: usize = 1 << 18;
     /// Default of [`ExportOptions::row_group_bytes`].
-    pub const ROW_GROUP_BYTES: usize = 40 << 20;
+    pub const ROW_GROUP_BYTES: usize = 32 << 20;
     /// Default of [`ExportOptions::file_rows`].
     pub const FILE_ROWS: u64 = 10_000_000;
-    /// Default of [`ExportOptions::zstd_level`].
-    pub const ZSTD_LEVEL: i32 = 3;
+    /// Most threads by default: more have nothing to do, since one reads the records.
+    pub const THREADS_MAX: usize = 4;
+
+    pub(crate) fn threads(&self) -> usize {
+        let by_default = || thread::available_parallelism().map_or(1, NonZeroUsize::get).min(Self::THREADS_MAX);
+        self.threads.map_or_else(by_default, NonZeroUsize::get)
+    }
 }
 
 impl Default for ExportOptions {
@@ -43,7 +54,8 @@ impl Default for ExportOptions {
             row_group_rows: Self::ROW_GROUP_ROWS,
             row_group_bytes: Self::ROW_GROUP_BYTES,
             file_rows: Self::FILE_ROWS,
-            zstd_level: Self::ZSTD_LEVEL,
+            zstd_level: None,
+            threads: None,
         }
     }
 }

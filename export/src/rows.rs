@@ -12,9 +12,9 @@ use std::sync::Arc;
 /// A batch ends after so many cells, counting those that are NULL, …
 const BATCH_CELLS: usize = 1 << 19;
 /// … after so many rows, …
-const BATCH_ROWS: usize = 8192;
+const BATCH_ROWS: usize = 4096;
 /// … or after so many bytes of bodies.
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: usize = 3 << 19;
 
 /// `_seq` and `_time` come before the columns of the plan.
 const OWN_COLUMNS: usize = 2;
@@ -67,6 +67,11 @@ impl Rows {
         self.rows == 0
     }
 
+    /// How many rows there are since the last [`Rows::take`].
+    pub(crate) fn len(&self) -> usize {
+        self.rows
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.rows >= self.rows_max || self.bytes >= BATCH_BYTES
     }
@@ -101,22 +106,39 @@ impl Rows {
     }
 
     fn push_pair(&mut self, body: &[u8], reader: &mut Reader<'_>) -> Result<(), CellError> {
-        let start = reader.offset();
-        let key = match reader.clone().token()? {
-            Token::Str(key) => Some(key),
-            _ => None,
+        let at_pair = reader.clone();
+        let column = match self.keys.skip_next(reader) {
+            Some(column) => Some(column),
+            None => match reader.clone().token()? {
+                Token::Str(key) => {
+                    reader.token()?;
+                    self.keys.find(key)
+                }
+                _ => {
+                    reader.skip_value()?;
+                    None
+                }
+            },
         };
-        reader.skip_value()?;
-        let value = reader.offset();
-        let column = key.and_then(|key| self.keys.find(key)).map(|at| &mut self.columns[at]);
-        if let Some(cells) = column.filter(|cells| cells.len() <= self.rows) {
-            return cells.put(self.rows, reader, &mut self.extra);
+        match column.map(|column| &mut self.columns[column]) {
+            Some(cells) if cells.len() <= self.rows => cells.put(self.rows, reader, &mut self.extra),
+            _ => self.push_extra(body, at_pair, reader),
         }
+    }
+
+    /// A pair whose key has no column, or has a value already.
+    #[cold]
+    fn push_extra(&mut self, body: &[u8], mut at_pair: Reader<'_>, reader: &mut Reader<'_>) -> Result<(), CellError> {
+        let (start, value) = (at_pair.offset(), reader.offset());
         reader.skip_value()?;
-        if !self.plan.has_extra() {
-            return Err(CellError::DoesNotFit(format!("/{}", key.unwrap_or("(key that is not a string)"))));
+        if self.plan.has_extra() {
+            return Ok(self.extra.push_pair(&body[start..value], &body[value..reader.offset()])?);
         }
-        Ok(self.extra.push_pair(&body[start..value], &body[value..reader.offset()])?)
+        let key = match at_pair.token()? {
+            Token::Str(key) => key,
+            _ => "(key that is not a string)",
+        };
+        Err(CellError::DoesNotFit(format!("/{key}")))
     }
 
     /// The batch; begins the next.

@@ -6,6 +6,7 @@ use annals_export::{DatasetSink, ExportError, ExportOptions, FileSink, MANIFEST_
 use common::{body, json, shape};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use std::fs::{self, File};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 fn plan() -> Plan {
@@ -158,4 +159,33 @@ fn an_interrupted_dataset_has_no_manifest_and_is_not_added_to() {
     let report = create(&options).unwrap().finish().unwrap();
     assert_eq!((report.rows, report.files.len()), (0, 0));
     assert_eq!(names(directory.path()), [MANIFEST_NAME, "notes.txt"]);
+}
+
+#[test]
+fn the_file_is_the_same_for_any_number_of_threads() {
+    let records: Vec<_> = (0..40_000)
+        .map(|i| json(&format!(r#"{{"a":{i},"b":"text {}","c":[{},null],"d":{{"x":{}}}}}"#, i * i, i % 7, i % 100)))
+        .collect();
+    let directory = tempfile::tempdir().unwrap();
+    let plan = Plan::new(&shape(&records), &ExportOptions::default()).unwrap();
+    let file = |threads: usize| {
+        let path = directory.path().join(threads.to_string());
+        let mut options = ExportOptions::default();
+        options.row_group_rows = 30_000;
+        // Little enough that row groups end by it.
+        options.row_group_bytes = 1 << 18;
+        options.threads = NonZeroUsize::new(threads);
+        let mut sink = FileSink::create(&path, &plan, &options, &[]).unwrap();
+        for (record, seq) in records.iter().zip(0..) {
+            sink.push(seq, 0, &body(record)).unwrap();
+        }
+        let report = sink.finish().unwrap();
+        (fs::read(&path).unwrap(), report)
+    };
+    let one = file(1);
+    let row_groups = SerializedFileReader::new(File::open(directory.path().join("1")).unwrap()).unwrap();
+    assert!(row_groups.metadata().num_row_groups() > 2);
+    for threads in [2, 3, 8] {
+        assert_eq!(file(threads), one);
+    }
 }

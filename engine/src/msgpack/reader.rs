@@ -53,6 +53,16 @@ impl<'a> Reader<'a> {
         self.bytes.get(self.offset).is_some_and(|&byte| matches!(byte, 0x80..=0x8F | 0xDE | 0xDF))
     }
 
+    /// Reads past `encoded` if that is what comes next: one or more whole values, as somebody encoded them.
+    #[inline]
+    pub fn skip_if(&mut self, encoded: &[u8]) -> bool {
+        let comes = self.bytes[self.offset..].starts_with(encoded);
+        if comes {
+            self.offset += encoded.len();
+        }
+        comes
+    }
+
     /// Reads the next token.
     ///
     /// # Errors

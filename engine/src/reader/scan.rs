@@ -105,6 +105,8 @@ pub struct Scan {
     /// What is left: `next..end`, taken from the end if the scan goes backwards.
     next: u64,
     end: u64,
+    /// Where the segment ends that holds the record read last. 0 if the scan goes backwards.
+    segment_end: u64,
     gaps: Vec<Gap>,
 }
 
@@ -113,7 +115,8 @@ impl Scan {
         // In this order: a segment is in the list before its records are visible, and the next may begin at any time.
         let end = range.end_seq.min(source.view.visible_seq());
         let chain = source.view.chain();
-        Self { source, range, chain, buffer: ReadBuffer::new(), next: range.first_seq, end, gaps: Vec::new() }
+        let next = range.first_seq;
+        Self { source, range, chain, buffer: ReadBuffer::new(), next, end, segment_end: 0, gaps: Vec::new() }
     }
 
     /// The next record; `None` at the end of the range.
@@ -127,7 +130,11 @@ impl Scan {
                 return Ok(None);
             }
             let seq = if self.range.reverse { self.end - 1 } else { self.next };
-            match self.read(seq) {
+            let step = match seq < self.segment_end && self.buffer.step_to(seq) {
+                true => Ok(Step::Read),
+                false => self.read(seq),
+            };
+            match step {
                 Ok(Step::Skip(first, end)) => self.pass(first, end),
                 Ok(Step::Read) => {
                     self.pass(seq, seq + 1);
@@ -167,9 +174,11 @@ impl Scan {
     fn read(&mut self, seq: u64) -> Result<Step> {
         let (source, chain) = (&self.source, &mut self.chain);
         let ahead = if self.range.reverse { ReadAhead::Backward } else { ReadAhead::Forward };
+        let segment_end = &mut self.segment_end;
         source.with_retries(|| {
             let Some((index, end)) = chain.find(seq) else { return Err(source.no_segment()) };
             let outcome = Self::read_in(source, chain, &mut self.buffer, &self.range, (index, end, seq), ahead);
+            *segment_end = if ahead == ReadAhead::Forward { end } else { 0 };
             if outcome.is_err() {
                 // The files may have moved since the scan began; a retry looks at them anew.
                 *chain = source.view.chain();
