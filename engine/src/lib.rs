@@ -51,8 +51,11 @@ mod checksum;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod codecs;
+#[allow(dead_code, reason = "sealed segments are to use it")]
+mod columns;
 mod commit;
 mod error;
+mod fields;
 mod gap;
 mod ids;
 mod inspect;
