@@ -51,7 +51,6 @@ mod checksum;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod codecs;
-#[allow(dead_code, reason = "sealed segments are to use it")]
 mod columns;
 mod commit;
 mod error;
@@ -88,7 +87,7 @@ pub use gap::Gap;
 pub use ids::{FileId, Incarnation, LogId, Timestamp};
 pub use inspect::{Piece, What, inspect};
 pub use log::{Log, SealReport};
-pub use options::{Background, Durability, Options};
+pub use options::{Background, Codec, Durability, Options};
 pub use reader::{LogInfo, ReadBuffer, Reader, Scan, ScanRange, SegmentInfo, Tail, VerifyReport};
 pub use record::{Record, RecordBuf};
 pub use recovery::{Dropped, RecoveryReport, Rewritten};

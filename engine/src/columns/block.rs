@@ -86,11 +86,6 @@ impl Block {
         Ok(())
     }
 
-    /// Bytes of the part that was compressed.
-    pub(crate) fn plain_len(&self) -> usize {
-        self.plain.len()
-    }
-
     fn parse(&mut self, dictionary: &Dictionary, plain: &[u8], rows: usize) -> Result<(), &'static str> {
         let mut fields = Fields(plain);
         let heads_len = fields.varint().and_then(|len| usize::try_from(len).ok()).ok_or(CUT)?;

@@ -167,6 +167,11 @@ impl Dictionary {
         Some(())
     }
 
+    /// What zstd takes for the dictionary of the blocks; empty if there is none.
+    pub(crate) fn content(&self) -> &[u8] {
+        &self.content
+    }
+
     /// The plain bytes that stand for the dictionary.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];

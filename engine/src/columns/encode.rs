@@ -4,7 +4,7 @@ use super::dictionary::{Dictionary, ROOT, TIME_SLOT};
 use super::entry::{Entry, Part, Print};
 use super::keys::{self, Children};
 use super::lookup::Lookup;
-use super::text::{self, DIGITS_MAX, Piece, Refs};
+use super::text::{self, DIGITS_MAX, Mentions, Piece};
 use super::{Meta, TEN_TO_DIGITS_MAX};
 use crate::fields::put_varint;
 use std::io;
@@ -42,7 +42,9 @@ pub(crate) struct Encoder<'d> {
     pub(super) slots: Vec<Collected>,
     /// Cells and numbers that were collected.
     pub(super) items: usize,
-    refs: Refs,
+    /// Bytes of what is raw and of words.
+    pub(super) text_bytes: usize,
+    refs: Mentions,
     has_refs: bool,
     scratch: Scratch,
 }
@@ -77,7 +79,8 @@ impl<'d> Encoder<'d> {
             cells: dictionary.columns.iter().map(|_| Cells::default()).collect(),
             slots: dictionary.slots.iter().map(|_| Collected::default()).collect(),
             items: 0,
-            refs: Refs::default(),
+            text_bytes: 0,
+            refs: Mentions::default(),
             has_refs: false,
             scratch: Scratch::default(),
         };
@@ -99,10 +102,9 @@ impl<'d> Encoder<'d> {
         self.items
     }
 
-    /// The earliest and the latest timestamp of the records.
-    pub(crate) fn time_range(&self) -> (i64, i64) {
-        let times = || self.times.iter().copied();
-        (times().min().unwrap_or(0), times().max().unwrap_or(0))
+    /// Bytes that are to be compressed, about.
+    pub(crate) fn weight(&self) -> usize {
+        self.items + self.text_bytes
     }
 
     /// What the slots collected.
@@ -131,6 +133,7 @@ impl<'d> Encoder<'d> {
 
     fn raw(&mut self, column: u32, bytes: &[u8]) {
         self.cell(column, 0);
+        self.text_bytes += bytes.len();
         let raw = &mut self.cells[column as usize].raw;
         put_varint(raw, bytes.len() as u64);
         raw.extend_from_slice(bytes);
@@ -291,6 +294,7 @@ impl<'d> Encoder<'d> {
         let own = &mut self.slots[slot as usize].bytes;
         put_varint(own, text.len() as u64);
         own.extend_from_slice(text);
+        self.text_bytes += text.len();
         self.items += 1;
     }
 
@@ -349,7 +353,7 @@ impl<'d> Encoder<'d> {
 }
 
 /// Adds the text that `value` of `column` has, if it is a string or an integer.
-pub(super) fn add_ref(refs: &mut Refs, column: u32, value: &[u8]) {
+pub(super) fn add_ref(refs: &mut Mentions, column: u32, value: &[u8]) {
     if let Some(text) = keys::text_of(value) {
         refs.add(column, text);
     } else if let Some(integer) = keys::integer_of(value).filter(|integer| *integer >= 0) {

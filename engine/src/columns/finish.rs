@@ -106,7 +106,7 @@ impl Encoder<'_> {
             part.clear();
         }
         self.times.clear();
-        (self.items, self.needs_meta) = (0, false);
+        (self.items, self.text_bytes, self.needs_meta) = (0, 0, false);
     }
 }
 

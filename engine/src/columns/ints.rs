@@ -249,6 +249,7 @@ pub(super) fn decode_codes(
 
 impl Ints {
     /// Adds to `counts` how often each code that has a place there is among the first `to`.
+    #[inline]
     pub(super) fn count(&self, to: usize, data: &[u8], packed: &[u8], counts: &mut [u32]) -> Option<()> {
         if self.mode == CONSTANT {
             if let Some(count) = usize::try_from(self.base).ok().and_then(|code| counts.get_mut(code)) {
@@ -256,9 +257,13 @@ impl Ints {
             }
             return Some(());
         }
-        if self.mode == PLANES && self.width == 1 {
+        // Nearly all columns have fewer than 256 codes that are asked for.
+        if let Some((low, high)) = self.bytes(to, data).filter(|_| counts.len() <= 256) {
             let mut all = [0u32; 256];
-            data.get(self.at..self.at.checked_add(to)?)?.iter().for_each(|code| all[usize::from(*code)] += 1);
+            match high {
+                [] => low.iter().for_each(|code| all[usize::from(*code)] += 1),
+                _ => low.iter().zip(high).for_each(|(code, high)| all[usize::from(*code)] += u32::from(*high == 0)),
+            }
             counts.iter_mut().zip(all).for_each(|(count, own)| *count += own);
             return Some(());
         }
@@ -271,17 +276,14 @@ impl Ints {
         Some(())
     }
 
-    /// How many of the first `to` codes are `code`.
-    pub(super) fn count_of(&self, code: u32, to: usize, data: &[u8], packed: &[u8]) -> Option<usize> {
-        if self.mode == PLANES && self.width == 1 {
-            let codes = data.get(self.at..self.at.checked_add(to)?)?;
-            return Some(codes.iter().filter(|own| u32::from(**own) == code).count());
+    /// The lowest and the second bytes of the first `to` codes, if these are of one byte or of two, in planes.
+    fn bytes<'d>(&self, to: usize, data: &'d [u8]) -> Option<(&'d [u8], &'d [u8])> {
+        let plane = |n: usize| data.get(self.at.checked_add(n * self.count)?..)?.get(..to);
+        match (self.mode, self.width) {
+            (PLANES, 1) => Some((plane(0)?, &[])),
+            (PLANES, 2) => Some((plane(0)?, plane(1)?)),
+            _ => None,
         }
-        let mut count = 0;
-        for index in 0..to {
-            count += usize::from(self.get(index, data, packed)? == i64::from(code));
-        }
-        Some(count)
     }
 
     /// The code of all cells, if it is one.

@@ -6,7 +6,7 @@ use super::entry::Spelled;
 use super::hash::Map;
 use super::keys::{self, Children};
 use super::survey::{Kind, Survey, Value};
-use super::text::Refs;
+use super::text::Mentions;
 use super::{Meta, reference};
 use std::collections::VecDeque;
 
@@ -99,7 +99,7 @@ impl<'a> Learner<'a, '_> {
         for instance in instances {
             survey.count(*instance);
         }
-        let find = &mut |record, refs: &mut Refs| self.find_refs(record, refs);
+        let find = &mut |record, refs: &mut Mentions| self.find_refs(record, refs);
         survey.classify(if flags & FLAG_REFERS != 0 { Some(find) } else { None });
         self.planned_slots = 0;
         let room = self.options.literal_bytes.saturating_sub(self.dictionary.bytes.len());
@@ -223,7 +223,7 @@ impl<'a> Learner<'a, '_> {
     }
 
     /// Looks for the texts of a record that others may refer to.
-    fn find_refs(&self, record: u32, refs: &mut Refs) {
+    fn find_refs(&self, record: u32, refs: &mut Mentions) {
         refs.clear();
         let (mut key, mut ranges) = (Vec::new(), Children::new());
         let body = self.samples[record as usize].body;

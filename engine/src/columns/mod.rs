@@ -33,7 +33,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use block::Block;
+pub(crate) use block::{Block, Decompress};
 pub(crate) use dictionary::Dictionary;
 pub(crate) use encode::Encoder;
 pub(crate) use learn::{LearnOptions, Sample, learn};

@@ -33,6 +33,52 @@ impl<T> Lazy<T> {
     }
 }
 
+/// How many cells of a column before one of them have each of the codes that matter: raw, and those of entries that are no
+/// literals.
+#[derive(Debug, Default)]
+pub(super) struct Ranks {
+    /// The block that this is of.
+    block: u64,
+    /// The cell that it is about.
+    at: u32,
+    counts: Vec<u32>,
+}
+
+impl Ranks {
+    /// Goes on to the cell `to`, or back.
+    fn go_to(
+        &mut self,
+        block: u64,
+        to: u32,
+        active: usize,
+        codes: &Ints,
+        (data, packed): (&[u8], &[u8]),
+    ) -> Option<()> {
+        /// Farther away, it is quicker to count again.
+        const NEAR: u32 = 64;
+        let code_at = |at: u32| codes.get(at as usize, data, packed).and_then(|code| usize::try_from(code).ok());
+        if self.block == block && self.at.abs_diff(to) <= NEAR {
+            for at in self.at..to {
+                if let Some(count) = self.counts.get_mut(code_at(at)?) {
+                    *count += 1;
+                }
+            }
+            for at in to..self.at {
+                if let Some(count) = self.counts.get_mut(code_at(at)?) {
+                    *count -= 1;
+                }
+            }
+        } else {
+            self.counts.clear();
+            self.counts.resize(active + 1, 0);
+            codes.count(to as usize, data, packed, &mut self.counts)?;
+            self.block = block;
+        }
+        self.at = to;
+        Some(())
+    }
+}
+
 pub(super) fn number_at(
     ints: &Ints,
     lazy: &mut Lazy<i64>,
@@ -66,18 +112,10 @@ impl<'b> Walk<'b> {
         if cells.codes.constant().is_some() {
             return Ok(position as usize);
         }
-        if self.reading.ranks[column as usize].is_due(self.reading.block) {
-            let mut counts = super::hash::Map::<u32, u32>::default();
-            for at in 0..cells.count as u32 {
-                let own = counts.entry(self.code(column, at)?).or_insert(0);
-                self.reading.ranks[column as usize].known.push(*own);
-                *own += 1;
-            }
-        }
-        match self.reading.ranks[column as usize].known.get(position as usize) {
-            Some(rank) => Ok(*rank as usize),
-            None => cells.codes.count_of(code, position as usize, self.plain, self.packed).ok_or(CUT),
-        }
+        let ranks = &mut self.reading.ranks[column as usize];
+        let active = self.dictionary.columns[column as usize].active as usize;
+        ranks.go_to(self.reading.block, position, active, &cells.codes, (self.plain, self.packed)).ok_or(CUT)?;
+        ranks.counts.get(code as usize).map(|rank| *rank as usize).ok_or(WRONG)
     }
 
     /// Where the cells of the values of a map or an array are, if the rows before were not read. `parts` are those that it

@@ -3,7 +3,7 @@
 use super::block::{Block, CUT};
 use super::dictionary::{Dictionary, ROOT, TIME_SLOT};
 use super::entry::{Entry, Part, Print};
-use super::place::{Lazy, number_at};
+use super::place::{Lazy, Ranks, number_at};
 use super::{Meta, keys, text};
 
 /// What is known of a block that is being read. Its memory is kept from block to block.
@@ -13,8 +13,8 @@ pub(super) struct Reading {
     pub(super) next: Vec<u32>,
     /// The row of which a column's next cell is known, and the first of its cells there.
     pub(super) row_of: Vec<(u32, u32)>,
-    /// How many cells before each have the same code, by column: known after the second question.
-    pub(super) ranks: Vec<Lazy<u32>>,
+    /// How many cells have which codes, up to the one of each column that was asked for last.
+    pub(super) ranks: Vec<Ranks>,
     /// The numbers of each slot.
     pub(super) numbers: Vec<Lazy<i64>>,
     /// Where each of the raw cells of a column begins.
@@ -37,7 +37,8 @@ impl Reading {
         self.next.resize(columns, 0);
         self.row_of.clear();
         self.row_of.resize(columns, (0, 0));
-        for (lazy, len) in [(&mut self.ranks, columns), (&mut self.raw, columns), (&mut self.words, slots)] {
+        self.ranks.resize_with(columns, Ranks::default);
+        for (lazy, len) in [(&mut self.raw, columns), (&mut self.words, slots)] {
             lazy.resize_with(len, Lazy::default);
         }
         self.numbers.resize_with(slots, Lazy::default);
@@ -213,20 +214,10 @@ impl<'b> Walk<'b> {
         let code = self.code(column, position)?;
         let is_text = dictionary.columns[column as usize].is_text();
         if code == 0 {
-            let raw = self.raw(column, position)?;
-            out.extend_from_slice(if is_text { raw } else { keys::text_of(raw).ok_or(WRONG)? });
-            return Ok(());
+            return put_text(self.raw(column, position)?, is_text, out);
         }
         match dictionary.columns[column as usize].entry(code).ok_or(WRONG)? {
-            Entry::Literal(span) => {
-                let bytes = dictionary.span(*span);
-                match (is_text, keys::text_of(bytes), keys::integer_of(bytes)) {
-                    (true, ..) => out.extend_from_slice(bytes),
-                    (false, Some(text), _) => out.extend_from_slice(text),
-                    (false, None, Some(integer)) => text::print_digits(integer, 0, out),
-                    _ => return Err(WRONG),
-                }
-            }
+            Entry::Literal(span) => put_text(dictionary.span(*span), is_text, out)?,
             Entry::Int(slot) => {
                 let rank = self.rank(column, position, code)?;
                 text::print_digits(self.number(*slot, rank)?, 0, out);
@@ -292,4 +283,15 @@ impl<'b> Walk<'b> {
         }
         Ok(())
     }
+}
+
+/// Adds the text that `bytes` are, or that the value has that they are: a string or an integer.
+fn put_text(bytes: &[u8], is_text: bool, out: &mut Vec<u8>) -> Outcome {
+    match (is_text, keys::text_of(bytes), keys::integer_of(bytes)) {
+        (true, ..) => out.extend_from_slice(bytes),
+        (false, Some(text), _) => out.extend_from_slice(text),
+        (false, None, Some(integer)) => text::print_digits(integer, 0, out),
+        _ => return Err(WRONG),
+    }
+    Ok(())
 }

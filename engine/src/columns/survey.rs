@@ -5,7 +5,7 @@ use super::hash::Map;
 use super::keys::{self, Children};
 use super::learn::Instance;
 use super::numbers::{Numbers, scale_of};
-use super::text::{self, DIGITS_MAX, Piece, Refs, Token};
+use super::text::{self, DIGITS_MAX, Mentions, Piece, Token};
 use crate::msgpack::{Reader, Token as Scalar};
 
 /// Most patterns of a column; of records, most shapes.
@@ -15,11 +15,14 @@ const SHAPES_MAX: usize = 2_000;
 /// Most parts of a text with a pattern.
 const PARTS_MAX: usize = 250;
 
+/// About how many bytes tell a block of one slot or column.
+const HEAD_BYTES: f64 = 3.0;
+
 /// Most literals of a column.
 const LITERALS_MAX: usize = 60_000;
 
 /// Finds the texts of a record that its others may refer to.
-pub(super) type FindRefs<'f> = dyn FnMut(u32, &mut Refs) + 'f;
+pub(super) type FindMentions<'f> = dyn FnMut(u32, &mut Mentions) + 'f;
 
 /// What a value becomes, as far as the columns below it are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,8 +141,8 @@ impl<'a> Survey<'a> {
 
     /// Finds out what each distinct value is. `find`, if there is any, finds the texts of a record that its others may
     /// refer to.
-    pub(super) fn classify(&mut self, mut find: Option<&mut FindRefs<'_>>) {
-        let mut refs = Refs::default();
+    pub(super) fn classify(&mut self, mut find: Option<&mut FindMentions<'_>>) {
+        let mut refs = Mentions::default();
         let mut known: Map<Vec<u8>, usize> = Map::default();
         let (mut key, mut children, mut pieces) = (Vec::new(), Children::new(), Vec::new());
         for n in 0..self.distinct.len() {
@@ -320,7 +323,7 @@ impl<'a> Survey<'a> {
             let bytes = pattern.bytes as f64 / distinct;
             let (left, parts) = (f64::from(pattern.left), pattern.parts() as f64);
             // What tells of its slots or columns in each block where it occurs.
-            let heads = 8.0 * 3.0 * parts * left.min(blocks as f64);
+            let heads = 8.0 * HEAD_BYTES * parts * left.min(blocks as f64);
             let own = left * (pattern.bits() + code_bits(all, pattern.left)) + heads;
             let cost = literal_bits(pattern.literal_bytes()) + 8.0 * 2.0 * parts;
             let raw = left * raw_bits(bytes as usize);

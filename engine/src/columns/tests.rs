@@ -2,6 +2,4 @@
 
 mod bodies;
 mod hostile;
-#[cfg(feature = "json")]
-mod measure;
 mod round_trip;

@@ -37,7 +37,7 @@ pub(super) type Piece = (Token, usize, usize);
 
 /// The texts of a record that may stand in its other texts.
 #[derive(Debug)]
-pub(super) struct Refs {
+pub(super) struct Mentions {
     bytes: Vec<u8>,
     /// The column of each text, where it lies in `bytes`, and the next with the same beginning.
     texts: Vec<(u32, usize, usize, u16)>,
@@ -46,13 +46,13 @@ pub(super) struct Refs {
 
 const NONE: u16 = u16::MAX;
 
-impl Default for Refs {
+impl Default for Mentions {
     fn default() -> Self {
         Self { bytes: Vec::new(), texts: Vec::new(), heads: [NONE; 256] }
     }
 }
 
-impl Refs {
+impl Mentions {
     /// Shorter texts stand in others by chance.
     const BYTES_MIN: usize = 4;
 
@@ -105,7 +105,7 @@ fn ends_word(text: &[u8], at: usize) -> bool {
 }
 
 /// Takes `text` apart, in place of what is in `out`.
-pub(super) fn pieces(text: &[u8], refs: Option<&Refs>, out: &mut Vec<Piece>) {
+pub(super) fn pieces(text: &[u8], refs: Option<&Mentions>, out: &mut Vec<Piece>) {
     out.clear();
     let (mut at, mut literal) = (0, 0);
     while at < text.len() {

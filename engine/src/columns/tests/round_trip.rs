@@ -114,7 +114,7 @@ fn an_encoder_begins_anew_after_each_block() {
     let meta = Meta { kind: 1, flags: 0, key: b"" };
     let mut block = || {
         records.iter().for_each(|(time, body)| encoder.push(*time, &meta, body));
-        assert_eq!((encoder.count(), encoder.time_range()), (40, (0, 39)));
+        assert_eq!(encoder.count(), 40);
         let mut payload = Vec::new();
         encoder.finish(&mut payload).unwrap();
         assert_eq!((encoder.count(), encoder.items()), (0, 0));
