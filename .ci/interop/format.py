@@ -12,19 +12,15 @@ import hashlib
 import os
 import re
 import struct
-import sys
 import zlib
 
+import columns
 import zstandard
+from columns import check, signed, varint, wrap
 
 GAP = 2
 NAME = re.compile(r"(\d{20})-(\d{10,})\.(log|seg)$")
 TRAINED = bytes.fromhex("37a430ec")
-
-
-def check(condition, what):
-    if not condition:
-        sys.exit(f"not as docs/format.md says: {what}")
 
 
 def header(data, kind, base=0, ordinal=0):
@@ -60,24 +56,6 @@ def raw_records(data, salt, base):
         at += (72 + length + 7) // 8 * 8
 
 
-def varint(data, at):
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-
-
-def signed(value):
-    return (value >> 1) ^ -(value & 1)
-
-
-def wrap(value):
-    return (value + (1 << 63)) % (1 << 64) - (1 << 63)
-
-
 def dictionary_of(data, salt):
     magic, plain_len, stored_len, stored_crc, crc = struct.unpack_from("<4sIIII", data)
     stored = data[20 : 20 + stored_len]
@@ -87,6 +65,21 @@ def dictionary_of(data, salt):
     trained = plain[:4] == TRAINED
     kind = zstandard.DICT_TYPE_FULLDICT if trained else zstandard.DICT_TYPE_RAWCONTENT
     return zstandard.ZstdCompressionDict(plain, dict_type=kind)
+
+
+def columns_dictionary(data, section, salt):
+    magic, plain_len, stored_len, stored_crc, crc = struct.unpack_from("<4sIIII", data)
+    stored = data[20 : 20 + stored_len]
+    check(magic == b"\xa7col" and crc == zlib.crc32(data[:16]) ^ salt, "dictionary header")
+    check(stored_crc == zlib.crc32(stored) ^ salt and len(data) == 20 + stored_len, "dictionary")
+    pieces = [data[at : at + 512] for at in range(0, len(data), 512)]
+    parity = bytearray(min(len(data), max(5120, -(-len(data) // 16))))
+    for at, byte in enumerate(data):
+        parity[at % len(parity)] ^= byte
+    sums = b"".join(struct.pack("<I", zlib.crc32(piece) ^ salt) for piece in pieces)
+    sound = data[:20] + sums + parity
+    check(section == sound + struct.pack("<I", zlib.crc32(sound) ^ salt), "parity of the dictionary")
+    return columns.Dictionary(zstandard.ZstdDecompressor().decompress(stored, max_output_size=plain_len))
 
 
 def sealed_records(data, salt, base):
@@ -101,10 +94,13 @@ def sealed_records(data, salt, base):
         sections[tag] = data[offset : offset + length]
         check(crc == zlib.crc32(sections[tag]) ^ salt, f"section {tag}")
     at = struct.unpack_from("<Q", data, 88)[0]
-    options = {}
+    options, shared = {}, None
     if at > 128:
-        check(sections[b"DICT"] == data[128:at], "second dictionary")
-        options["dict_data"] = dictionary_of(data[128:at], salt)
+        if data[128:132] == b"\xa7col":
+            shared = columns_dictionary(data[128:at], sections[b"DICT"], salt)
+        else:
+            check(sections[b"DICT"] == data[128:at], "second dictionary")
+            options["dict_data"] = dictionary_of(data[128:at], salt)
     count, end = struct.unpack_from("<QQ", sections[b"SUMM"])
     seq, incarnation, missing = base, None, 0
     while seq < end:
@@ -121,6 +117,11 @@ def sealed_records(data, salt, base):
             for _ in range(rows):
                 yield seq, incarnation, GAP, 0, 0, b"", b""
                 seq, missing = seq + 1, missing + 1
+            continue
+        if codec == 4:
+            for (kind, record_flags, key), time, body in shared.records(plain, rows, plain_len):
+                yield seq, incarnation, kind, record_flags, time, key, body
+                seq += 1
             continue
         if codec == 1:
             plain = zstandard.ZstdDecompressor(**options).decompress(plain, max_output_size=plain_len)

@@ -1,6 +1,7 @@
 //! The decoders of the bytes on disk as functions over slices, each with the encoder that it undoes: a door for fuzz
 //! targets, which can't reach private modules. Feature `fuzz`; no part of the API, and nothing in the engine uses it.
 
+pub use crate::columns::codecs as columns;
 use crate::commit::{HEAD_BYTES, Head};
 use crate::names::SegmentName;
 pub use crate::raw::codecs as raw;

@@ -51,8 +51,10 @@ mod checksum;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod codecs;
+mod columns;
 mod commit;
 mod error;
+mod fields;
 mod gap;
 mod ids;
 mod inspect;
@@ -85,7 +87,7 @@ pub use gap::Gap;
 pub use ids::{FileId, Incarnation, LogId, Timestamp};
 pub use inspect::{Piece, What, inspect};
 pub use log::{Log, SealReport, Ticket};
-pub use options::{Background, Durability, Options};
+pub use options::{Background, Codec, Durability, Options};
 pub use reader::{LogInfo, ReadBuffer, Reader, Scan, ScanRange, SegmentInfo, Tail, VerifyReport};
 pub use record::{Record, RecordBuf};
 pub use recovery::{Dropped, RecoveryReport, Rewritten};

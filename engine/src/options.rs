@@ -29,6 +29,22 @@ pub enum Background {
     Manual,
 }
 
+/// How the records of a sealed segment are kept. Either way they come back byte for byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Codec {
+    /// One after the other, compressed with a dictionary: a record is read soonest, and sealing takes least memory.
+    #[default]
+    Rows,
+    /// By column: far smaller where records are alike. Sealing learns the columns from the segment and takes about three
+    /// times its size in memory.
+    Columns,
+}
+
+/// Default of [`Options::compression_level`].
+pub(crate) const COMPRESSION_LEVEL_DEFAULT: i32 = crate::sealed::LEVEL_DEFAULT;
+/// Bounds of [`Options::compression_level`].
+pub(crate) const COMPRESSION_LEVEL_RANGE: std::ops::RangeInclusive<i32> = 1..=19;
 /// Default of [`Options::segment_bytes`].
 pub(crate) const SEGMENT_BYTES_DEFAULT: u64 = 32 << 20;
 /// Bounds of [`Options::segment_bytes`].
@@ -58,6 +74,8 @@ pub struct Options {
     pub(crate) background: Background,
     pub(crate) map_files: bool,
     pub(crate) direct_io: bool,
+    pub(crate) codec: Codec,
+    pub(crate) compression_level: i32,
 }
 
 impl Default for Options {
@@ -72,6 +90,8 @@ impl Default for Options {
             background: Background::Threads,
             map_files: false,
             direct_io: true,
+            codec: Codec::Rows,
+            compression_level: COMPRESSION_LEVEL_DEFAULT,
         }
     }
 }
@@ -150,6 +170,21 @@ impl Options {
         self
     }
 
+    /// How the records of sealed segments are kept. Default: [`Codec::Rows`]. Segments that are sealed already stay as they
+    /// are, and are read whatever is said here.
+    #[must_use]
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.codec = codec;
+        self
+    }
+
+    /// The zstd level of sealed segments. Default 3; 1 to 19. Higher levels seal more slowly and read as fast.
+    #[must_use]
+    pub fn compression_level(mut self, level: i32) -> Self {
+        self.compression_level = level;
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let invalid = |option, detail: &str| Err(Error::InvalidOption { option, detail: detail.into() });
         if !SEGMENT_BYTES_RANGE.contains(&self.segment_bytes) {
@@ -157,6 +192,9 @@ impl Options {
         }
         if self.segment_age.is_some_and(|age| age.is_zero()) {
             return invalid("segment_age", "a segment that is too old when it begins would hold nothing");
+        }
+        if !COMPRESSION_LEVEL_RANGE.contains(&self.compression_level) {
+            return invalid("compression_level", "a zstd level is 1 to 19");
         }
         if self.queue_bytes < 64 << 10 {
             return invalid("queue_bytes", "at least 64 KiB have to be able to wait");

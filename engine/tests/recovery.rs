@@ -1,12 +1,14 @@
 //! What recovery makes of damage: reported, kept, and never taken for the end of the log.
 
+mod codec;
+
 use annals::storage::sim::{Fault, Loss, SimDisk};
 use annals::{Background, Durability, Log, Options, Reader, ScanRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 fn options() -> Options {
-    Options::new().background(Background::Manual).segment_bytes(64 << 10)
+    Options::new().background(Background::Manual).segment_bytes(64 << 10).codec(codec::codec())
 }
 
 fn append(log: &Log, count: u64) {

@@ -8,8 +8,12 @@ use crate::error::{Damage, Error, Result};
 use crate::log::Core;
 use crate::merkle::Frontier;
 use crate::names::{SegmentKind, SegmentName, temporary};
+use crate::options::Codec;
 use crate::raw::{RawCursor, RawSegment, ReadAhead};
-use crate::sealed::{Comparison, SealOptions, SealedFile, SealedWriter, Source, install_index, train_dictionary};
+use crate::sealed::{
+    Comparison, FileDictionary, SealOptions, SealedFile, SealedWriter, Source, install_index, learn_columns,
+    train_dictionary,
+};
 use crate::shape::Shape;
 use crate::view::{Chain, Segment};
 use annals_index::{FileHeader, FileKind, SPECIFIC_BYTES};
@@ -195,12 +199,12 @@ impl Core {
         start: Frontier,
         earlier: &mut Option<Vec<u8>>,
     ) -> Result<Option<(Frontier, u64)>> {
-        let options = SealOptions::default();
+        let options = SealOptions::of(&self.options);
         let path = self.storage.describe(&name.to_string());
         let header = self.header(FileKind::Sealed, name, &path)?;
         let dictionary = self.dictionary(run, &options, earlier)?;
         let file = self.storage.create(unfinished).map_err(Error::io("create", path.clone()))?;
-        let mut writer = SealedWriter::create(&*file, path.clone(), &header, dictionary.as_deref(), start, &options)?;
+        let mut writer = SealedWriter::create(&*file, path.clone(), &header, dictionary.as_ref(), start, &options)?;
         let mut shape = Shape::new();
         let done = self.each_record(run, &mut |record| {
             // A body was checked when it was appended, and again by its checksum.
@@ -272,11 +276,11 @@ impl Core {
         run: &[Closed],
         options: &SealOptions,
         earlier: &mut Option<Vec<u8>>,
-    ) -> Result<Option<Vec<u8>>> {
+    ) -> Result<Option<FileDictionary>> {
         let wanted = options.sample_bytes() as u64;
         let bytes: u64 = run.iter().map(|(raw, _)| raw.frames_bytes()).sum();
         let every = (bytes / wanted.max(1)).max(1);
-        let mut samples: Vec<Vec<u8>> = Vec::new();
+        let mut samples: Vec<(i64, Vec<u8>)> = Vec::new();
         let mut cursor = RawCursor::default();
         for (raw, end) in run {
             // Where the next file begins is a name's word, which may be far beyond what is here.
@@ -285,14 +289,18 @@ impl Core {
                 if cursor.read(raw, seq, ReadAhead::Forward)?
                     && let Some(record) = cursor.current()
                 {
-                    samples.push(record.body.to_vec());
+                    samples.push((record.timestamp.as_micros(), record.body.to_vec()));
                 }
             }
         }
-        let samples: Vec<&[u8]> = samples.iter().map(Vec::as_slice).collect();
+        if options.codec == Codec::Columns {
+            let samples: Vec<(i64, &[u8])> = samples.iter().map(|(time, body)| (*time, &body[..])).collect();
+            return Ok(learn_columns(&samples, options));
+        }
+        let samples: Vec<&[u8]> = samples.iter().map(|(_, body)| &body[..]).collect();
         let dictionary = train_dictionary(&samples, bytes, options, earlier.take());
         earlier.clone_from(&dictionary);
-        Ok(dictionary)
+        Ok(dictionary.map(FileDictionary::Rows))
     }
 
     /// Calls `each` for every record of `run`. `false` if the log was closed before the end.

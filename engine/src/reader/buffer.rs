@@ -89,6 +89,11 @@ impl ReadBuffer {
             self.block_file = None;
             file.seek(seq, &mut self.block)?;
             self.block_file = Some(file.file_id());
+        } else if !self.block.has(seq) {
+            // Who asks for a second record of a block goes on to the others.
+            self.block_file = None;
+            file.complete(&mut self.block)?;
+            self.block_file = Some(file.file_id());
         }
         match self.block.gap() {
             Some(gap) => Err(Error::Gap(gap.clone())),

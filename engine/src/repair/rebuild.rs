@@ -126,12 +126,12 @@ impl Rebuilder {
         let start = group.start.clone().or_else(|| self.tree.take()).filter(|tree| tree.size() == base_seq);
         let Some(start) = start else { return Err(no_tree(&path, base_seq)) };
         let dictionary = match group.parts.as_slice() {
-            [Part { from: From::Sealed(file), .. }] => file.dictionary_bytes().unwrap_or(None),
+            [Part { from: From::Sealed(file), .. }] => file.file_dictionary().unwrap_or(None),
             _ => None,
         };
         let file = self.storage.create(&unfinished).map_err(Error::io("create", path.clone()))?;
         let (header, options) = (self.header(name, &path)?, SealOptions::default());
-        let mut writer = SealedWriter::create(&*file, path.clone(), &header, dictionary.as_deref(), start, &options)?;
+        let mut writer = SealedWriter::create(&*file, path.clone(), &header, dictionary.as_ref(), start, &options)?;
         let mut shape = Shape::new();
         self.each(group, kept, &mut |item| match item {
             Item::Record(record) => {

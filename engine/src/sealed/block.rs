@@ -21,6 +21,9 @@ pub(crate) const CODEC_ROWS_PLAIN: u8 = 2;
 /// No records: a gap, and why.
 pub(crate) const CODEC_GAP: u8 = 3;
 
+/// Columns, by the file's dictionary.
+pub(crate) const CODEC_COLUMNS: u8 = 4;
+
 const FLAG_RUN: u8 = 1;
 
 const CODEC_AT: usize = BLOCK_MAGIC.len();

@@ -1,13 +1,15 @@
 //! From the bytes of a block in a file to its records.
 
-use super::block::{BlockHeader, CODEC_GAP, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
+use super::block::{BlockHeader, CODEC_COLUMNS, CODEC_GAP, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
 use super::bytes::Salt;
+use super::column_rows::ColumnRows;
 use super::rows::{PLAIN_BYTES_MAX, Rows};
+use super::shared::Shared;
 use crate::Incarnation;
 use crate::gap::Gap;
 use crate::record::StoredRecord;
 use std::cell::RefCell;
-use zstd::zstd_safe::{DCtx, DDict};
+use zstd::zstd_safe::DCtx;
 
 thread_local! {
     /// Made once a thread: to make one costs more than to decompress a small block.
@@ -42,6 +44,7 @@ pub(crate) struct BlockBuf {
     pub(super) stored: Vec<u8>,
     pub(super) plain: Vec<u8>,
     rows: Rows,
+    columns: ColumnRows,
     /// Set if the block is a gap.
     gap: Option<Gap>,
     first_seq: u64,
@@ -57,12 +60,18 @@ impl BlockBuf {
             stored: Vec::new(),
             plain: Vec::new(),
             rows: Rows::default(),
+            columns: ColumnRows::default(),
             gap: None,
             first_seq: 0,
             count: 0,
             incarnation: Incarnation([0; 16]),
             header: None,
         }
+    }
+
+    /// The seqs that the block covers.
+    pub(super) fn seqs(&self) -> std::ops::Range<u64> {
+        self.first_seq..self.end_seq()
     }
 
     /// The first seq after the block.
@@ -103,7 +112,24 @@ impl BlockBuf {
         if position >= self.len() {
             return None;
         }
-        self.rows.get(&self.plain, position, self.first_seq, self.incarnation)
+        match self.columns.is_empty() {
+            true => self.rows.get(&self.plain, position, self.first_seq, self.incarnation),
+            false => self.columns.get(&self.plain, position, self.first_seq, self.incarnation),
+        }
+    }
+
+    /// Whether the record `seq` is here, and not only its block.
+    pub(crate) fn has(&self, seq: u64) -> bool {
+        self.contains(seq) && (self.columns.is_empty() || self.columns.has((seq - self.first_seq) as usize))
+    }
+
+    /// Reads all records of the block, where only one was asked for.
+    pub(super) fn complete(&mut self) -> Result<(), &'static str> {
+        let outcome = self.columns.complete(&mut self.plain);
+        if outcome.is_err() {
+            self.clear();
+        }
+        outcome
     }
 
     /// All records, forwards or backwards.
@@ -112,6 +138,7 @@ impl BlockBuf {
     }
 
     pub(super) fn clear(&mut self) {
+        self.columns.clear();
         self.gap = None;
         self.count = 0;
         self.header = None;
@@ -123,7 +150,10 @@ impl BlockBuf {
 
     /// The earliest and the latest timestamp of the records.
     pub(super) fn time_range(&self) -> Option<(i64, i64)> {
-        self.rows.time_range()
+        match self.columns.is_empty() {
+            true => self.rows.time_range(),
+            false => self.columns.time_range(),
+        }
     }
 
     /// Reads the header and checks the payload of `stored`.
@@ -140,12 +170,14 @@ impl BlockBuf {
         Ok(header)
     }
 
-    /// Decompresses the payload of `stored`, which [`BlockBuf::check`] found sound.
+    /// Decompresses the payload of `stored`, which [`BlockBuf::check`] found sound. If only the record `seq` is asked for,
+    /// the others are left out where that is quicker.
     pub(super) fn decode(
         &mut self,
         header: BlockHeader,
-        dictionary: Option<&DDict<'static>>,
+        dictionary: Option<&Shared>,
         incarnation: Incarnation,
+        seq: Option<u64>,
     ) -> Result<(), BlockError> {
         let plain_len = header.plain_len as usize;
         if plain_len > PLAIN_BYTES_MAX {
@@ -159,13 +191,33 @@ impl BlockBuf {
                 let bad = "the block doesn't decompress";
                 // Writes at most the capacity of `plain`, whatever the payload says.
                 let written = CONTEXT.with_borrow_mut(|context| match dictionary {
-                    Some(dictionary) => context.decompress_using_ddict(&mut self.plain, payload, dictionary),
-                    None => context.decompress(&mut self.plain, payload),
+                    Some(Shared::Rows(dictionary)) => {
+                        context.decompress_using_ddict(&mut self.plain, payload, dictionary)
+                    }
+                    _ => context.decompress(&mut self.plain, payload),
                 });
                 written.map_err(|_| bad)?;
             }
             CODEC_ROWS_PLAIN => self.plain.extend_from_slice(payload),
             CODEC_GAP => return self.decode_gap(header, incarnation),
+            CODEC_COLUMNS => {
+                let Some(Shared::Columns(shared)) = dictionary else {
+                    return Err("the block has columns, and the file has no dictionary of them".into());
+                };
+                let only = seq.and_then(|seq| seq.checked_sub(header.first_seq)).map(|row| row as usize);
+                let mut decompress = |stored: &[u8], plain: &mut Vec<u8>| {
+                    plain.reserve_exact(plain_len);
+                    let written = CONTEXT.with_borrow_mut(|context| match &shared.content {
+                        Some(content) => context.decompress_using_ddict(plain, stored, content),
+                        None => context.decompress(plain, stored),
+                    });
+                    written.ok().filter(|len| *len == plain_len).map(drop)
+                };
+                self.columns.read(shared, payload, header.count, only, &mut decompress, &mut self.plain)?;
+                (self.first_seq, self.incarnation, self.header) = (header.first_seq, incarnation, Some(header));
+                self.count = header.count;
+                return Ok(());
+            }
             unknown => return Err(BlockError::UnknownCodec(unknown)),
         }
         if self.plain.len() != plain_len {

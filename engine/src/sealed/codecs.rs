@@ -7,6 +7,7 @@ use super::dictionary;
 use super::footer::{MerkleEnds, Runs, Source, Summary, decode_nodes};
 use super::layout::{Directory, TRAILER_BYTES, Trailer};
 use super::rows::RowsBuilder;
+use super::shared::FileDictionary;
 use super::table::Table;
 use crate::Incarnation;
 use crate::codecs::Row;
@@ -51,10 +52,11 @@ pub fn block(bytes: &[u8], file_id: [u8; 16], dictionary: Option<&[u8]>) -> Resu
     let mut buffer = BlockBuf::new();
     buffer.stored.extend_from_slice(bytes);
     let found = buffer.check(salt(file_id)).map_err(text)?;
-    let digested = dictionary.map(|plain| dictionary::digested(plain).ok_or("zstd refuses the dictionary"));
-    let digested = digested.transpose()?;
+    let shared =
+        dictionary.map(|plain| FileDictionary::Rows(plain.to_vec()).share().ok_or("zstd refuses the dictionary"));
+    let shared = shared.transpose()?;
     let incarnation = found.run.unwrap_or(Incarnation([0; 16]));
-    buffer.decode(found, digested.as_deref(), incarnation).map_err(text)?;
+    buffer.decode(found, shared.as_ref(), incarnation, None).map_err(text)?;
     let mut header = Vec::new();
     BlockHeader::encode(&found, salt(file_id), &mut header);
     let mut rows = RowsBuilder::default();
@@ -106,7 +108,7 @@ pub fn trailer(bytes: &[u8; TRAILER_BYTES], file_id: [u8; 16], file_len: u64) ->
 /// # Errors
 /// What the decoder says.
 pub fn dictionary(bytes: &[u8], file_id: [u8; 16]) -> Result<(Vec<u8>, bool), String> {
-    let plain = dictionary::decode_copy(bytes, salt(file_id))?;
-    let taken = dictionary::digested(&plain).is_some();
+    let (codec, plain) = dictionary::decode_copy(bytes, salt(file_id))?;
+    let taken = FileDictionary::decode(codec, plain.clone()).and_then(FileDictionary::share).is_some();
     Ok((plain, taken))
 }

@@ -2,6 +2,7 @@
 
 use super::SealOptions;
 use super::bytes::{Fields, Salt};
+use crate::options::Codec;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::DDict;
@@ -9,14 +10,26 @@ use zstd::zstd_safe::DDict;
 /// Largest dictionary, in bytes.
 pub(crate) const DICTIONARY_BYTES_MAX: usize = 1 << 20;
 
+/// Largest dictionary of columns, in bytes.
+pub(crate) const COLUMNS_BYTES_MAX: usize = 4 << 20;
+
+/// Largest dictionary of a kind, in bytes.
+pub(super) fn bytes_max(codec: Codec) -> usize {
+    match codec {
+        Codec::Rows => DICTIONARY_BYTES_MAX,
+        Codec::Columns => COLUMNS_BYTES_MAX,
+    }
+}
+
 /// Fewest bytes of records for which a dictionary is tried.
 pub(crate) const TRAINING_BYTES_MIN: u64 = 256 << 10;
 
 /// Bytes of the header before a copy.
 pub(crate) const COPY_HEADER_BYTES: usize = HEADER_CRC_AT + 4;
 
-const MAGIC: [u8; 4] = *b"\xA7dic";
-const PLAIN_LEN_AT: usize = MAGIC.len();
+const MAGIC_ROWS: [u8; 4] = *b"\xA7dic";
+const MAGIC_COLUMNS: [u8; 4] = *b"\xA7col";
+const PLAIN_LEN_AT: usize = MAGIC_ROWS.len();
 const STORED_LEN_AT: usize = PLAIN_LEN_AT + 4;
 const PAYLOAD_CRC_AT: usize = STORED_LEN_AT + 4;
 const HEADER_CRC_AT: usize = PAYLOAD_CRC_AT + 4;
@@ -28,11 +41,11 @@ const TRAINED_MAGIC: [u8; 4] = [0x37, 0xa4, 0x30, 0xec];
 /// The level at which the dictionary itself is compressed.
 const STORED_LEVEL: i32 = 12;
 
-/// A copy of the dictionary `plain` as it stands in a file.
-pub(crate) fn encode_copy(plain: &[u8], salt: Salt) -> std::io::Result<Vec<u8>> {
+/// A copy of the dictionary `plain`, for blocks of this codec, as it stands in a file.
+pub(crate) fn encode_copy(codec: Codec, plain: &[u8], salt: Salt) -> std::io::Result<Vec<u8>> {
     let stored = zstd::bulk::compress(plain, STORED_LEVEL)?;
     let mut out = Vec::with_capacity(COPY_HEADER_BYTES + stored.len());
-    out.extend(MAGIC);
+    out.extend(if codec == Codec::Rows { MAGIC_ROWS } else { MAGIC_COLUMNS });
     out.extend((plain.len() as u32).to_le_bytes());
     out.extend((stored.len() as u32).to_le_bytes());
     out.extend(salt.crc(&stored).to_le_bytes());
@@ -42,12 +55,14 @@ pub(crate) fn encode_copy(plain: &[u8], salt: Salt) -> std::io::Result<Vec<u8>> 
     Ok(out)
 }
 
-/// The lengths in the header of a copy, plain and stored, or what is wrong with it.
-pub(crate) fn decode_header(bytes: &[u8], salt: Salt) -> Result<(usize, usize), &'static str> {
+/// The codec and the lengths in the header of a copy, plain and stored, or what is wrong with it.
+pub(crate) fn decode_header(bytes: &[u8], salt: Salt) -> Result<(Codec, usize, usize), &'static str> {
     let header = bytes.first_chunk::<COPY_HEADER_BYTES>().ok_or("the dictionary's header is cut")?;
-    if header[..PLAIN_LEN_AT] != MAGIC {
-        return Err("no dictionary begins here");
-    }
+    let codec = match header[..PLAIN_LEN_AT] {
+        _ if header[..PLAIN_LEN_AT] == MAGIC_ROWS => Codec::Rows,
+        _ if header[..PLAIN_LEN_AT] == MAGIC_COLUMNS => Codec::Columns,
+        _ => return Err("no dictionary begins here"),
+    };
     if salt.crc(&header[..HEADER_CRC_AT]).to_le_bytes() != header[HEADER_CRC_AT..] {
         return Err("the dictionary's header doesn't match its checksum");
     }
@@ -55,15 +70,15 @@ pub(crate) fn decode_header(bytes: &[u8], salt: Salt) -> Result<(usize, usize), 
     let (Some(plain), Some(stored)) = (fields.u32(), fields.u32()) else {
         return Err("the dictionary's header is cut");
     };
-    match plain as usize <= DICTIONARY_BYTES_MAX && stored as usize <= 2 * DICTIONARY_BYTES_MAX {
-        true => Ok((plain as usize, stored as usize)),
+    match plain as usize <= bytes_max(codec) && stored as usize <= 2 * bytes_max(codec) {
+        true => Ok((codec, plain as usize, stored as usize)),
         false => Err("the dictionary is larger than this version reads"),
     }
 }
 
 /// The dictionary in `bytes`, which are one copy with its header and nothing else; or what is wrong with them.
-pub(crate) fn decode_copy(bytes: &[u8], salt: Salt) -> Result<Vec<u8>, &'static str> {
-    let (plain_len, stored_len) = decode_header(bytes, salt)?;
+pub(crate) fn decode_copy(bytes: &[u8], salt: Salt) -> Result<(Codec, Vec<u8>), &'static str> {
+    let (codec, plain_len, stored_len) = decode_header(bytes, salt)?;
     let stored = &bytes[COPY_HEADER_BYTES..];
     if stored.len() != stored_len {
         return Err("the dictionary has another length than its header tells");
@@ -72,7 +87,7 @@ pub(crate) fn decode_copy(bytes: &[u8], salt: Salt) -> Result<Vec<u8>, &'static 
         return Err("the dictionary doesn't match its checksum");
     }
     match zstd::bulk::decompress(stored, plain_len) {
-        Ok(plain) if plain.len() == plain_len => Ok(plain),
+        Ok(plain) if plain.len() == plain_len => Ok((codec, plain)),
         _ => Err("the dictionary doesn't decompress to the length its header tells"),
     }
 }

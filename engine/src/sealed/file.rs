@@ -1,12 +1,12 @@
 //! Reading a sealed file.
 
-use super::block::CODEC_ROWS_ZSTD;
+use super::block::{CODEC_COLUMNS, CODEC_ROWS_ZSTD};
 use super::codec::{BlockBuf, BlockError};
-use super::dictionary;
 use super::footer::{MerkleEnds, Runs, Source, Summary, decode_nodes};
 use super::index;
 use super::layout::{Directory, Section, Tag};
 use super::open::Opened;
+use super::shared::Shared;
 use super::table::{BlockEntry, SPAN_BYTES_MAX, Table};
 use super::walk::{Walk, walk};
 use crate::error::{Damage, Error, Result};
@@ -16,10 +16,9 @@ use crate::storage::Storage;
 use crate::sync::OnceLock;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::{FileId, Incarnation, LogId, Timestamp};
-use annals_index::{HEADER_BYTES, IndexReader};
+use annals_index::IndexReader;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
-use zstd::zstd_safe::DDict;
 
 /// A sealed segment, open for reading. What it holds beside its header and summary is read when it is first asked
 /// for, checked, and kept. All methods may be called from many threads at once, each with a [`BlockBuf`] of its own.
@@ -34,7 +33,7 @@ pub(crate) struct SealedFile {
     walk: OnceLock<Walk>,
     table: OnceLock<Table>,
     runs: OnceLock<Runs>,
-    dictionary: OnceLock<Option<Arc<DDict<'static>>>>,
+    pub(super) dictionary: OnceLock<Option<Shared>>,
     index: OnceLock<Option<IndexReader>>,
     index_dropped: AtomicBool,
 }
@@ -237,14 +236,27 @@ impl SealedFile {
     pub(crate) fn seek(&self, seq: u64, buffer: &mut BlockBuf) -> Result<()> {
         buffer.clear();
         if let Some(index) = self.index() {
-            match index.find(seq).map(|found| self.load(&indexed_entry(&found), buffer)) {
+            match index.find(seq).map(|found| self.load_for(&indexed_entry(&found), Some(seq), buffer)) {
                 Some(Ok(())) if buffer.contains(seq) => return Ok(()),
                 Some(Err(error)) if !error.is_damage() => return Err(error),
                 // The index is wrong, or the block is damaged: the file's own table will tell.
                 _ => self.index_dropped.store(true, Ordering::Relaxed),
             }
         }
-        self.read_block(self.block_of(seq)?, buffer)
+        let entry = self.table()?.0[self.block_of(seq)?];
+        self.load_for(&entry, Some(seq), buffer)
+    }
+
+    /// Reads all records of the block in `buffer`, of which [`SealedFile::seek`] read one.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], with the seqs of the records that are lost; the buffer is empty then.
+    pub(crate) fn complete(&self, buffer: &mut BlockBuf) -> Result<()> {
+        let seqs = buffer.seqs();
+        buffer.complete().map_err(|detail| {
+            let damage = self.opened.damage(self.opened.blocks_at, detail);
+            Error::Damaged(Damage { first_seq: Some(seqs.start), end_seq: Some(seqs.end), ..damage })
+        })
     }
 
     /// The index of this segment, unless there is none or it was found to be wrong.
@@ -319,6 +331,11 @@ impl SealedFile {
 
     /// Reads the block that `entry` tells of.
     pub(super) fn load(&self, entry: &BlockEntry, buffer: &mut BlockBuf) -> Result<()> {
+        self.load_for(entry, None, buffer)
+    }
+
+    /// As [`SealedFile::load`]; if only one record is asked for, the others are left out where that is quicker.
+    fn load_for(&self, entry: &BlockEntry, seq: Option<u64>, buffer: &mut BlockBuf) -> Result<()> {
         buffer.clear();
         let lost = |damage: Damage| {
             Error::Damaged(Damage { first_seq: Some(entry.first_seq), end_seq: Some(entry.end_seq()), ..damage })
@@ -327,7 +344,7 @@ impl SealedFile {
             return Err(lost(self.opened.damage(entry.offset, "the block is larger than any block may be")));
         }
         self.opened.read_into(&mut buffer.stored, entry.offset, u64::from(entry.span))?.map_err(lost)?;
-        self.decode(entry, buffer).map_err(|error| match error {
+        self.decode(entry, seq, buffer).map_err(|error| match error {
             Failure::Block(BlockError::Damaged(detail)) => lost(self.opened.damage(entry.offset, detail)),
             Failure::Block(BlockError::UnknownCodec(codec)) => Error::Unsupported {
                 path: self.opened.path.clone(),
@@ -338,7 +355,7 @@ impl SealedFile {
         })
     }
 
-    fn decode(&self, entry: &BlockEntry, buffer: &mut BlockBuf) -> Result<(), Failure> {
+    fn decode(&self, entry: &BlockEntry, seq: Option<u64>, buffer: &mut BlockBuf) -> Result<(), Failure> {
         let header = buffer.check(self.opened.salt)?;
         if (header.first_seq, header.count) != (entry.first_seq, entry.count) {
             return Err("the block holds other records than the table tells".into());
@@ -346,10 +363,10 @@ impl SealedFile {
         let incarnation = self.incarnation(header.first_seq, header.run).map_err(Failure::Other)?;
         let incarnation = incarnation.ok_or("nothing tells the incarnation of the block's records any more")?;
         let dictionary = match header.codec {
-            CODEC_ROWS_ZSTD => self.dictionary().map_err(Failure::Other)?,
+            CODEC_ROWS_ZSTD | CODEC_COLUMNS => self.dictionary().map_err(Failure::Other)?,
             _ => None,
         };
-        Ok(buffer.decode(header, dictionary, incarnation)?)
+        Ok(buffer.decode(header, dictionary, incarnation, seq)?)
     }
 
     /// The incarnation of a block's records: what its own header says, or what the runs say.
@@ -358,54 +375,6 @@ impl SealedFile {
             Some(own) => Ok(Some(own)),
             None => Ok(self.runs()?.of(seq)),
         }
-    }
-
-    /// The dictionary, if the file has one: the first copy of it that is sound.
-    fn dictionary(&self) -> Result<Option<&DDict<'static>>> {
-        let dictionary = cached(&self.dictionary, || {
-            let Some(plain) = self.dictionary_bytes()? else { return Ok(None) };
-            let unusable = || self.opened.damage(HEADER_BYTES as u64, "zstd refuses the dictionary");
-            dictionary::digested(&plain).ok_or_else(|| Error::Damaged(unusable())).map(Some)
-        })?;
-        Ok(dictionary.as_deref())
-    }
-
-    /// The dictionary's bytes, if the file has one: for the segment after it.
-    pub(crate) fn dictionary_bytes(&self) -> Result<Option<Vec<u8>>> {
-        match (self.opened.blocks_at == HEADER_BYTES as u64, self.first_dictionary()?) {
-            (true, _) => Ok(None),
-            (false, Ok(plain)) => Ok(Some(plain)),
-            (false, Err(first)) => self.second_dictionary()?.map(Some).map_err(|_| Error::Damaged(first)),
-        }
-    }
-
-    /// The bytes of a copy of the dictionary, or more than one can have where the header lies.
-    fn dictionary_len(&self) -> u64 {
-        let longest = 4 * dictionary::DICTIONARY_BYTES_MAX as u64;
-        (self.opened.blocks_at - HEADER_BYTES as u64).min(longest)
-    }
-
-    /// The copy of the dictionary before the blocks.
-    pub(super) fn first_dictionary(&self) -> Result<Result<Vec<u8>, Damage>> {
-        let (at, len) = (HEADER_BYTES as u64, self.dictionary_len());
-        Ok(self.opened.read(at, len)?.and_then(|bytes| {
-            dictionary::decode_copy(&bytes, self.opened.salt).map_err(|detail| self.opened.damage(at, detail))
-        }))
-    }
-
-    /// The copy of the dictionary after the blocks; found without the directory, too.
-    pub(super) fn second_dictionary(&self) -> Result<Result<Vec<u8>, Damage>> {
-        let (at, bytes) = match self.section(Tag::DICTIONARY)? {
-            Ok(bytes) => (self.blocks_end().unwrap_or(0), bytes),
-            Err(_) => {
-                let (at, len) = (self.walk()?.end, self.dictionary_len());
-                match self.opened.read(at, len)? {
-                    Ok(bytes) => (at, bytes),
-                    Err(damage) => return Ok(Err(damage)),
-                }
-            }
-        };
-        Ok(dictionary::decode_copy(&bytes, self.opened.salt).map_err(|detail| self.opened.damage(at, detail)))
     }
 }
 
@@ -427,7 +396,7 @@ impl From<&'static str> for Failure {
 }
 
 /// What `cell` holds, after `make` where that is needed. An error isn't kept: the next call tries again.
-fn cached<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+pub(super) fn cached<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
     match cell.get() {
         Some(value) => Ok(value),
         None => {

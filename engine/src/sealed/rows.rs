@@ -40,6 +40,11 @@ impl RowsBuilder {
         (self.time_min, self.time_max)
     }
 
+    /// The bodies of the records, one after the other.
+    pub(crate) fn bodies(&self) -> &[u8] {
+        &self.bodies
+    }
+
     /// Bytes of the payload with a record of this key and body added, at most.
     pub(crate) fn bytes_with(&self, record: &StoredRecord<'_>) -> usize {
         let own = varint_bytes(record.body.len() as u64) + 10 + 4 + record.key.len() + record.body.len();

@@ -1,5 +1,7 @@
 //! Tests of sealed files: what goes in comes out, and every way of being damaged.
 
+#[cfg(feature = "json")]
+mod codecs;
 mod damage;
 mod fixture;
 mod hostile;

@@ -1,12 +1,15 @@
 //! Writing a sealed file, front to back.
 
 use super::SealOptions;
-use super::block::{BlockHeader, CODEC_GAP, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
+use super::block::{BlockHeader, CODEC_COLUMNS, CODEC_GAP, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
 use super::bytes::Salt;
-use super::dictionary::{DICTIONARY_BYTES_MAX, encode_copy};
+use super::columns::ColumnsBuilder;
+use super::dictionary::{bytes_max, encode_copy};
 use super::footer::{MerkleEnds, Runs, Source, Summary};
 use super::layout::{Directory, Section, TRAILER_BYTES, Tag, Trailer, sealed_header};
+use super::parity;
 use super::rows::{RECORDS_MAX, RowsBuilder};
+use super::shared::FileDictionary;
 use super::table::{BlockEntry, Table};
 use crate::error::{Damage, Error, Result};
 use crate::gap::Gap;
@@ -59,7 +62,9 @@ pub(crate) struct SealedWriter<'a> {
     log_id: LogId,
     block_bytes: usize,
     compressor: Compressor<'static>,
+    /// What stands for the dictionary behind the blocks.
     dictionary: Vec<u8>,
+    columns: Option<ColumnsBuilder<'a>>,
     out: Vec<u8>,
     /// Where in the file `out` begins.
     out_at: u64,
@@ -88,7 +93,7 @@ impl<'a> SealedWriter<'a> {
         file: &'a dyn File,
         path: String,
         header: &FileHeader,
-        dictionary: Option<&[u8]>,
+        dictionary: Option<&'a FileDictionary>,
         start: Frontier,
         options: &SealOptions,
     ) -> Result<Self> {
@@ -96,21 +101,38 @@ impl<'a> SealedWriter<'a> {
         if start.size() != header.base_seq {
             return Err(invalid(format!("the tree has {} leaves at record {}", start.size(), header.base_seq)));
         }
-        if dictionary.is_some_and(|dictionary| dictionary.is_empty() || dictionary.len() > DICTIONARY_BYTES_MAX) {
-            return Err(invalid(format!("a dictionary has 1 to {DICTIONARY_BYTES_MAX} bytes")));
+        let plain = dictionary.map(FileDictionary::plain);
+        if let (Some(dictionary), Some(plain)) = (dictionary, &plain)
+            && (plain.is_empty() || plain.len() > bytes_max(dictionary.codec()))
+        {
+            return Err(invalid(format!("a dictionary has 1 to {} bytes", bytes_max(dictionary.codec()))));
         }
         let salt = Salt::of(header);
-        let prepare = || -> io::Result<(Compressor<'static>, Vec<u8>)> {
-            let mut compressor = Compressor::with_dictionary(options.level, dictionary.unwrap_or_default())?;
+        let (rows, columns) = match dictionary {
+            Some(FileDictionary::Rows(plain)) => (&plain[..], None),
+            Some(FileDictionary::Columns(columns)) => (&[][..], Some(&**columns)),
+            None => (&[][..], None),
+        };
+        let prepare = || -> io::Result<(Compressor<'static>, Vec<u8>, Option<ColumnsBuilder<'a>>)> {
+            let mut compressor = Compressor::with_dictionary(options.level, rows)?;
             // The file knows its one dictionary; four bytes a block would only repeat that.
             compressor.set_parameter(CParameter::DictIdFlag(false))?;
-            Ok((compressor, dictionary.map_or(Ok(Vec::new()), |plain| encode_copy(plain, salt))?))
+            let copy = match (dictionary, &plain) {
+                (Some(dictionary), Some(plain)) => encode_copy(dictionary.codec(), plain, salt)?,
+                _ => Vec::new(),
+            };
+            let columns = columns.map(|columns| ColumnsBuilder::new(columns, options)).transpose()?;
+            Ok((compressor, copy, columns))
         };
-        let (compressor, dictionary) = prepare().map_err(Error::io("compress", path.clone()))?;
+        let (compressor, dictionary, columns) = prepare().map_err(Error::io("compress", path.clone()))?;
         let header = sealed_header(header, (HEADER_BYTES + dictionary.len()) as u64);
         let mut out = Vec::with_capacity(WRITE_BYTES + options.block_bytes);
         out.extend(header.encode());
         out.extend(&dictionary);
+        let dictionary = match &columns {
+            Some(_) => parity::encode(&dictionary, salt),
+            None => dictionary,
+        };
         Ok(Self {
             file,
             path,
@@ -119,6 +141,7 @@ impl<'a> SealedWriter<'a> {
             block_bytes: options.block_bytes,
             compressor,
             dictionary,
+            columns,
             out,
             out_at: 0,
             rows: RowsBuilder::default(),
@@ -141,12 +164,19 @@ impl<'a> SealedWriter<'a> {
     pub(crate) fn push(&mut self, record: &StoredRecord<'_>) -> Result<()> {
         self.check(record)?;
         let new_run = self.is_new_run(record.incarnation);
-        let is_full = self.rows.count() == RECORDS_MAX || self.rows.bytes_with(record) > self.block_bytes;
+        let bytes_with = self.rows.bytes_with(record);
+        let is_full = match &self.columns {
+            Some(columns) => columns.is_full(bytes_with),
+            None => self.rows.count() == RECORDS_MAX || bytes_with > self.block_bytes,
+        };
         if new_run || (self.rows.count() > 0 && is_full) {
             self.end_block()?;
         }
         self.run(new_run, record.seq, record.incarnation);
         self.rows.push(record);
+        if let Some(columns) = &mut self.columns {
+            columns.push(record);
+        }
         self.leaf(record);
         let (summary, time) = (&mut self.summary, record.timestamp.as_micros());
         summary.records += 1;
@@ -292,21 +322,13 @@ impl<'a> SealedWriter<'a> {
             return Ok(());
         }
         let (time_min, time_max) = self.rows.time_range();
-        self.rows.finish(&mut self.plain);
-        self.stored.clear();
-        self.stored.reserve(zstd::zstd_safe::compress_bound(self.plain.len()));
-        self.compressor
-            .compress_to_buffer(&self.plain, &mut self.stored)
-            .map_err(Error::io("compress", self.path.clone()))?;
+        let (codec, plain_len) = self.compress().map_err(Error::io("compress", self.path.clone()))?;
         let (plain, stored) = (std::mem::take(&mut self.plain), std::mem::take(&mut self.stored));
-        let (codec, payload) = match stored.len() < plain.len() {
-            true => (CODEC_ROWS_ZSTD, &stored),
-            false => (CODEC_ROWS_PLAIN, &plain),
-        };
+        let payload = if codec == CODEC_ROWS_PLAIN { &plain } else { &stored };
         let header = BlockHeader {
             codec,
             stored_len: payload.len() as u32,
-            plain_len: plain.len() as u32,
+            plain_len,
             first_seq: self.block_seq,
             count,
             time_min,
@@ -318,6 +340,24 @@ impl<'a> SealedWriter<'a> {
         // Their memory is used again.
         (self.plain, self.stored) = (plain, stored);
         Ok(())
+    }
+
+    /// Puts the block into `stored`, or leaves it as it is in `plain`. Returns its codec, and its plain length.
+    fn compress(&mut self) -> io::Result<(u8, u32)> {
+        if let Some(columns) = &mut self.columns {
+            let plain_len = columns.finish(self.rows.bodies(), &mut self.stored)?;
+            self.rows.finish(&mut self.plain);
+            if let Some(plain_len) = plain_len.filter(|_| self.stored.len() < self.plain.len()) {
+                return Ok((CODEC_COLUMNS, plain_len));
+            }
+        } else {
+            self.rows.finish(&mut self.plain);
+        }
+        self.stored.clear();
+        self.stored.reserve(zstd::zstd_safe::compress_bound(self.plain.len()));
+        self.compressor.compress_to_buffer(&self.plain, &mut self.stored)?;
+        let codec = if self.stored.len() < self.plain.len() { CODEC_ROWS_ZSTD } else { CODEC_ROWS_PLAIN };
+        Ok((codec, self.plain.len() as u32))
     }
 
     fn write_block(&mut self, header: &BlockHeader, payload: &[u8]) -> Result<()> {

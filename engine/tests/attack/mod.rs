@@ -4,6 +4,9 @@
 #[path = "../random/mod.rs"]
 mod random;
 
+#[path = "../codec/mod.rs"]
+mod codec;
+
 use annals::storage::sim::{Loss, SimDisk};
 use annals::{
     Background, Batch, Damage, Durability, Error, Log, Options, ReadBuffer, Reader, RecordBuf, RecoveryReport,
@@ -19,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) const SEED: u64 = 11;
 
 pub(crate) fn options() -> Options {
-    Options::new().background(Background::Manual).segment_bytes(64 << 10)
+    Options::new().background(Background::Manual).segment_bytes(64 << 10).codec(codec::codec())
 }
 
 /// The record `n` of the log `salt`: about `size` bytes.

@@ -4,6 +4,9 @@
 #[path = "../random/mod.rs"]
 mod random;
 
+#[path = "../codec/mod.rs"]
+mod codec;
+
 use annals::storage::sim::SimDisk;
 use annals::{
     Background, Batch, Error, Gap, Log, Options, Reader, RecordBuf, Repair, RepairReport, ScanRange, Timestamp,
@@ -12,7 +15,7 @@ pub(crate) use random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) fn options() -> Options {
-    Options::new().background(Background::Manual).segment_bytes(64 << 10)
+    Options::new().background(Background::Manual).segment_bytes(64 << 10).codec(codec::codec())
 }
 
 pub(crate) type Files = Vec<(String, Vec<u8>)>;

@@ -1,11 +1,14 @@
 //! What a log has to hold, kept in the simplest way there is.
 
+#[path = "../codec/mod.rs"]
+mod codec;
+
 use annals::storage::sim::SimDisk;
 use annals::{Background, Batch, Durability, Log, Options, Reader, Result, ScanRange, Timestamp};
 use std::collections::BTreeMap;
 
 pub(crate) fn options() -> Options {
-    Options::new().background(Background::Manual).segment_bytes(64 << 10)
+    Options::new().background(Background::Manual).segment_bytes(64 << 10).codec(codec::codec())
 }
 
 /// What was appended, in order, and how much of it has been acknowledged as durable.

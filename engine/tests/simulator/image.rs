@@ -1,6 +1,9 @@
 //! What must hold of a disk after a crash: checked by a reader, by the writer that recovers it, by what the writer says
 //! about it, and by going on with the log.
 
+#[path = "../codec/mod.rs"]
+pub(crate) mod codec;
+
 use crate::simulator::frames::{check_quarantine, raw_segments};
 use crate::simulator::model::{Broken, Entry, compare};
 use crate::simulator::random::Random;
@@ -42,7 +45,7 @@ pub(crate) struct Recovered {
 }
 
 pub(crate) fn options() -> Options {
-    Options::new().background(Background::Manual).segment_bytes(64 << 10)
+    Options::new().background(Background::Manual).segment_bytes(64 << 10).codec(codec::codec())
 }
 
 /// Reads `disk`, which must not change by that. `None` if there is no log yet.

@@ -1,5 +1,6 @@
 //! A walk: operations on one log over several lives of its writer, and what the log has to hold after each.
 
+use crate::simulator::image::codec::codec;
 use crate::simulator::image::{Facts, check_reader, recover};
 use crate::simulator::model::{Broken, Entry, Failure, Model, Step, read_in_every_way};
 use crate::simulator::random::{Random, derive};
@@ -285,7 +286,7 @@ impl Walk {
             6..8 => Durability::Written,
             _ => Durability::Buffered { interval: second },
         };
-        let mut options = Options::new().background(Background::Manual).durability(durability);
+        let mut options = Options::new().background(Background::Manual).durability(durability).codec(codec());
         options = options.segment_bytes(random.pick(&[64, 64, 64, 100]) << 10).roll_daily(random.percent(30));
         if random.percent(50) {
             options = options.segment_age(second * 3600);

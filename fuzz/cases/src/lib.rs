@@ -6,6 +6,7 @@
 //! stands behind a checksum is reached. Each case checks what has to be true of the outcome, and runs within limits of
 //! memory and time ([`limits`]).
 
+mod columns;
 mod directory;
 mod draw;
 mod fixture;
@@ -30,6 +31,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets but the canary, which has to fail.
 pub const TARGETS: &[Target] = &[
+    ("columns", columns::case),
     ("directory", directory::case),
     ("footer", footer::case),
     ("frame", frame::case),

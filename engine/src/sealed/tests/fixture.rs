@@ -3,9 +3,10 @@
 use crate::error::{Damage, Error};
 use crate::merkle::Frontier;
 use crate::names::{SegmentKind, SegmentName};
+use crate::options::Codec;
 use crate::record::{RecordKind, StoredRecord};
 use crate::sealed::writer::SealedSummary;
-use crate::sealed::{BlockBuf, SealOptions, SealedFile, SealedWriter, Source};
+use crate::sealed::{BlockBuf, FileDictionary, SealOptions, SealedFile, SealedWriter, Source, learn_columns};
 use crate::storage::{File, Lock, Storage};
 use crate::{FileId, Incarnation, LogId, Timestamp};
 use annals_index::{Bytes, FileHeader, FileKind};
@@ -62,6 +63,33 @@ pub(super) fn dictionary() -> Vec<u8> {
     records(0, 30).into_iter().flat_map(|record| record.body).collect()
 }
 
+/// The dictionary with these plain bytes, of the codec that `options` ask for.
+fn shared(plain: Option<&[u8]>, options: &SealOptions) -> Option<FileDictionary> {
+    plain.map(|plain| FileDictionary::decode(options.codec, plain.to_vec()).unwrap())
+}
+
+/// Small blocks of columns.
+pub(super) fn small_columns() -> SealOptions {
+    SealOptions { codec: Codec::Columns, column_records: 10, ..SealOptions::default() }
+}
+
+/// The columns of `records`, as sealing would learn them.
+pub(super) fn columns(records: &[Owned]) -> Vec<u8> {
+    let samples: Vec<(i64, &[u8])> = records.iter().map(|record| (record.time, &record.body[..])).collect();
+    learn_columns(&samples, &small_columns()).unwrap().plain().into_owned()
+}
+
+/// Records that columns can be learned from: maps, with keys and without.
+pub(super) fn maps(base: u64, count: u64) -> Vec<Owned> {
+    let body = |i: u64| {
+        let text = format!("user actor-{} did thing {} in {} us", i * 31 % 17, i % 7, i * i % 997);
+        [&[0x82, 0xA1, b'n', (i % 100) as u8, 0xA1, b't', 0xD9, text.len() as u8][..], text.as_bytes()].concat()
+    };
+    let mut all = records(base, count);
+    all.iter_mut().for_each(|record| record.body = body(record.seq));
+    all
+}
+
 /// A sealed file in memory.
 pub(super) struct Sealed {
     pub(super) disk: Arc<Memory>,
@@ -82,7 +110,9 @@ impl Sealed {
         let file = disk.create(&name.to_string()).unwrap();
         let start = frontier(base_seq);
         let header = header(base_seq, id);
-        let mut writer = SealedWriter::create(&*file, name.to_string(), &header, dictionary, start, options).unwrap();
+        let shared = shared(dictionary, options);
+        let mut writer =
+            SealedWriter::create(&*file, name.to_string(), &header, shared.as_ref(), start, options).unwrap();
         records.iter().for_each(|record| writer.push(&record.stored()).unwrap());
         let source = Source { base_seq, ordinal: 2, file_id: FileId([9; 16]) };
         let summary = writer.finish(SHAPE, &[source]).unwrap();
@@ -94,7 +124,9 @@ impl Sealed {
     pub(super) fn seal_again(&self, dictionary: Option<&[u8]>, options: &SealOptions) -> u64 {
         let file = self.disk.create("again").unwrap();
         let (header, start) = (header(self.name.base_seq, 3), frontier(self.name.base_seq));
-        let mut writer = SealedWriter::create(&*file, "again".into(), &header, dictionary, start, options).unwrap();
+        let shared = shared(dictionary, options);
+        let mut writer =
+            SealedWriter::create(&*file, "again".into(), &header, shared.as_ref(), start, options).unwrap();
         self.records.iter().for_each(|record| writer.push(&record.stored()).unwrap());
         writer.finish(SHAPE, &[]).map(|summary| summary.file_bytes + 32).unwrap()
     }

@@ -76,7 +76,7 @@ fn a_bomb_writes_no_more_than_its_header_tells() {
         block.encode(salt(), &mut buffer.stored);
         buffer.stored.extend(&bomb);
         let checked = buffer.check(salt()).unwrap();
-        buffer.decode(checked, None, crate::Incarnation([1; 16])).unwrap_err();
+        buffer.decode(checked, None, crate::Incarnation([1; 16]), None).unwrap_err();
         assert!(buffer.plain.capacity() < 17 << 20);
         assert_eq!(buffer.len(), 0);
     }

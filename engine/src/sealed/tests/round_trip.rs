@@ -1,6 +1,6 @@
 //! What is sealed is read back, whatever it is.
 
-use super::fixture::{Owned, SHAPE, Sealed, dictionary, frontier, records, small_blocks};
+use super::fixture::{Owned, SHAPE, Sealed, columns, dictionary, frontier, maps, records, small_blocks, small_columns};
 use crate::error::Error;
 use crate::merkle::{NODE_LEAVES, leaf_hash};
 use crate::sealed::{BlockBuf, Comparison, SealOptions};
@@ -38,6 +38,49 @@ fn records_come_back_with_and_without_a_dictionary() {
         assert!(sealed.summary.blocks > 10);
         check(&sealed);
     }
+}
+
+#[test]
+fn records_come_back_by_column() {
+    let all = maps(0, 300);
+    let columns = columns(&all[..100]);
+    let sealed = Sealed::new(all, Some(&columns), &small_columns());
+    assert!(sealed.summary.blocks > 10);
+    check(&sealed);
+}
+
+/// In any order: each is read alone, and all of a block when a second one of it is asked for.
+#[test]
+fn records_of_columns_are_read_one_by_one_and_together() {
+    let sealed = Sealed::new(maps(0, 100), Some(&columns(&maps(0, 100))), &small_columns());
+    let (file, mut buffer) = (sealed.open().unwrap(), BlockBuf::new());
+    for seq in (0..100).map(|n| n * 37 % 100) {
+        file.seek(seq, &mut buffer).unwrap();
+        let record = sealed.records[seq as usize].stored();
+        assert_eq!((buffer.get(seq), buffer.has(seq)), (Some(record), true));
+        let other = buffer.seqs().start + (seq + 1) % 10;
+        assert_eq!((buffer.get(other), buffer.has(other)), (None, false));
+        file.complete(&mut buffer).unwrap();
+        let all = buffer.iter().map(|record| record.seq);
+        assert!(all.eq(buffer.seqs()) && buffer.has(other));
+    }
+}
+
+#[test]
+fn what_columns_cannot_hold_or_make_no_smaller_stays_rows() {
+    let columns = columns(&maps(0, 100));
+    let mut all = maps(0, 100);
+    let mut state = 1u64;
+    for byte in all[40..].iter_mut().flat_map(|record| &mut record.body) {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        *byte = (state >> 56) as u8;
+    }
+    check(&Sealed::new(all, Some(&columns), &small_columns()));
+    let mut large = maps(0, 20);
+    large[7].body = vec![7; crate::record::RECORD_BYTES_MAX];
+    check(&Sealed::new(large, Some(&columns), &small_columns()));
+    check(&Sealed::new(Vec::new(), Some(&columns), &small_columns()));
+    check(&Sealed::new(maps(0, 300), None, &small_columns()));
 }
 
 #[test]
@@ -185,6 +228,8 @@ proptest! {
             Owned { seq: 500 + i as u64, run, time, key, body }
         });
         let options = SealOptions { block_bytes, ..SealOptions::default() };
-        check(&Sealed::new(all.collect(), with_dictionary.then(dictionary).as_deref(), &options));
+        let all: Vec<Owned> = all.collect();
+        check(&Sealed::new(all.clone(), with_dictionary.then(dictionary).as_deref(), &options));
+        check(&Sealed::new(all, Some(&columns(&maps(0, 60))), &small_columns()));
     }
 }

@@ -40,6 +40,7 @@ fn sweep() {
                         level: level as i32,
                         dictionary_bytes,
                         samples_per_dictionary: training,
+                        ..SealOptions::default()
                     };
                     let line = measure(&records, text_bytes, &options);
                     println!("| {data} | {} | {level} | {} | {line} |", block_bytes >> 10, dictionary_bytes >> 10);
