@@ -44,12 +44,14 @@ impl Committer {
         state.preparing = false;
         // A disk that is full is told to those who append, when they need what is not to be had now.
         state.is_full = matches!(prepared, Err(Error::DiskFull { .. }));
-        if !state.is_full {
-            state.take_prepared(prepared)?;
-        }
+        let taken = if state.is_full { Ok(()) } else { state.take_prepared(prepared) };
         drop(state);
-        self.notify_all();
-        Ok(())
+        match taken {
+            Ok(()) => self.notify_all(),
+            // Somebody may wait for what was to be prepared, or for a chunk.
+            Err(_) => self.notify_failed(),
+        }
+        taken
     }
 
     /// Blocks until there is something for [`Committer::tick`], and then for `pause`. What is in a hurry is done meanwhile.

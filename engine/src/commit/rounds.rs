@@ -200,7 +200,7 @@ impl Committer {
         self.notify_failed();
     }
 
-    fn notify_failed(&self) {
+    pub(super) fn notify_failed(&self) {
         self.landings.iter().for_each(super::landing::Landing::end);
         // Whoever waits for work waits in vain from now on.
         self.background.notify_all();
