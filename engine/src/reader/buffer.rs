@@ -38,11 +38,11 @@ impl ReadBuffer {
         }
     }
 
-    /// Goes on to `seq` if it follows the record that was read last and is in the same block of a sealed segment, which
+    /// Goes on to `seq` if it follows the record that was read last and has been read with its block of a sealed segment, which
     /// never changes. The caller knows that `seq` belongs to that segment.
     #[inline]
     pub(crate) fn step_to(&mut self, seq: u64) -> bool {
-        let is_next = self.in_block.is_some_and(|last| last + 1 == seq) && self.block.contains(seq);
+        let is_next = self.in_block.is_some_and(|last| last + 1 == seq) && self.block.has(seq);
         if is_next {
             self.in_block = Some(seq);
         }

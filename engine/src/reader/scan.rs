@@ -137,6 +137,7 @@ impl Scan {
             match step {
                 Ok(Step::Skip(first, end)) => self.pass(first, end),
                 Ok(Step::Read) => {
+                    debug_assert!(self.buffer.stored().is_some(), "record {seq} was read and is not there");
                     self.pass(seq, seq + 1);
                     if self.buffer.stored().is_some_and(|record| self.range.has_time(record.timestamp)) {
                         return Ok(self.buffer.current());
