@@ -51,8 +51,10 @@ fn check_flip(fixture: &Fixture, (name, at, value): &Flip) {
         let context = format!("{name}, byte {at} ^ {value:#04x}, disk {seed}");
         let seen = read_after(&fixture.disk(seed, name, &bytes), &fixture.records, &context);
         let mut lost = seen.lost;
+        // Where nothing tells how many records there were, as many are missing as there can have been.
+        let uncounted = lost.split_off(&all);
+        assert!(uncounted.is_empty() || uncounted.len() < 200 && !lost.is_empty(), "{context}: {uncounted:?}");
         lost.extend(seen.end_seq..all);
-        assert!(seen.end_seq <= all, "{context}: {} records", seen.end_seq);
         let damage = &seen.verified.damage;
         if is_derived(name) || unused {
             assert!(lost.is_empty(), "{context}: {lost:?}");

@@ -3,7 +3,8 @@
 
 use crate::checksum::Salt;
 use crate::raw::frame::{FRAME_ALIGN, FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader};
-use crate::raw::scan::{Found, Scanner};
+use crate::raw::header::{DATA_START, read_header};
+use crate::raw::scan::{Found, Scan, Scanner, records_max_in};
 use crate::raw::window::Window;
 use crate::storage::File;
 use std::io;
@@ -35,6 +36,21 @@ pub(crate) fn find_salt(file: &dyn File, from: u64) -> io::Result<Option<Salt>> 
         at += FRAME_ALIGN;
     }
     Ok(None)
+}
+
+/// How many records a raw segment with the base `base_seq` can have held, whose header can't be read or is that of
+/// another file.
+pub(crate) fn records_max(file: &dyn File, base_seq: u64) -> io::Result<u64> {
+    let len = file.len()?;
+    let is_foreign = read_header(file)?.is_ok();
+    let Some(salt) = find_salt(file, DATA_START)?.filter(|_| !is_foreign) else {
+        let mut window = Window::new(file, len.min(u64::from(u32::MAX)));
+        let end = window.end_of_data(DATA_START)?;
+        return records_max_in(&mut window, DATA_START, end);
+    };
+    let mut scan = Scan::new(base_seq);
+    Scanner::new(file, len, salt).run(&mut scan, u64::MAX)?;
+    Ok(scan.end_seq() - base_seq + scan.bad.last().map_or(0, |bad| bad.records_max))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ mod segment;
 mod window;
 
 pub(crate) use header::{DATA_START, HEADER_COPY_AT, encode_preamble, read_header};
-pub(crate) use headerless::find_salt;
+pub(crate) use headerless::{find_salt, records_max};
 pub(crate) use positions::Position;
 pub(crate) use scan::{BadRange, Scan, Scanner};
 pub(crate) use segment::{RawCursor, RawSegment, ReadAhead};

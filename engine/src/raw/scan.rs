@@ -47,6 +47,8 @@ pub(crate) struct BadRange {
     pub(crate) end_seq: Option<u64>,
     /// What is wrong.
     pub(crate) why: String,
+    /// How many records it can have held, where nothing tells; otherwise 0.
+    pub(crate) records_max: u64,
     /// Whether the bytes are what an unfinished write leaves: zeros where its bytes had to be, or the end of the file.
     pub(crate) unfinished: bool,
 }
@@ -109,6 +111,14 @@ impl Scan {
     }
 }
 
+/// How many records a frame or frames in `start..end` can have held. The checksum and the length of each are not zero, so
+/// a bit that is set in unused space is none.
+pub(super) fn records_max_in(window: &mut Window<'_>, start: u64, end: u64) -> io::Result<u64> {
+    const SET_BYTES_MIN: u64 = 4;
+    let payload = (end - start).saturating_sub(FRAME_HEADER_BYTES as u64);
+    Ok(payload.div_ceil(ENTRY_HEADER_BYTES as u64).min(window.set_bytes(start, end)? / SET_BYTES_MIN))
+}
+
 /// Reads frames of one raw segment into a [`Scan`].
 #[derive(Debug)]
 pub(crate) struct Scanner<'a> {
@@ -157,7 +167,9 @@ impl<'a> Scanner<'a> {
                     let content = FRAME_HEADER_BYTES as u64 + u64::from(header.payload_len);
                     let unfinished = cut || self.window.looks_unfinished(offset, offset + content)?;
                     let end_seq = Some(header.end_seq());
-                    scan.bad.push(BadRange { start: offset, end, first_seq: scan.end_seq(), end_seq, why, unfinished });
+                    let first_seq = scan.end_seq();
+                    let bad = BadRange { start: offset, end, first_seq, end_seq, why, records_max: 0, unfinished };
+                    scan.bad.push(bad);
                     scan.skip_to(header.end_seq());
                     scan.end_offset = end;
                 }
@@ -222,7 +234,8 @@ impl<'a> Scanner<'a> {
         // If nothing follows, there was to be a header at least.
         let wanted = if found.is_some() { end } else { end.max(start + FRAME_HEADER_BYTES as u64) };
         let unfinished = end == self.window.file_len() || self.window.looks_unfinished(start, wanted)?;
-        scan.bad.push(BadRange { start, end, first_seq, end_seq, why, unfinished });
+        let records_max = if found.is_some() { 0 } else { records_max_in(&mut self.window, start, end)? };
+        scan.bad.push(BadRange { start, end, first_seq, end_seq, why, records_max, unfinished });
         match found {
             Some((at, seq)) => {
                 scan.skip_to(seq);

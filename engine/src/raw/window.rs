@@ -100,6 +100,18 @@ impl<'a> Window<'a> {
         }
         Ok(end)
     }
+
+    /// How many bytes of `from..to` are not zero.
+    pub(crate) fn set_bytes(&mut self, from: u64, to: u64) -> io::Result<u64> {
+        let (mut at, mut count) = (from, 0);
+        while at < to {
+            at = self.data_from(at)?.min(to);
+            let bytes = self.bytes(at, WINDOW_BYTES.min((to - at) as usize))?;
+            count += bytes.iter().filter(|&&byte| byte != 0).count() as u64;
+            at += bytes.len() as u64;
+        }
+        Ok(count)
+    }
 }
 
 /// The smallest unit a disk writes as one.

@@ -2,13 +2,18 @@
 
 use crate::error::{Damage, Error, Result};
 use crate::names::{self, QUARANTINE, SegmentKind, SegmentName};
-use crate::raw::{BadRange, RawSegment, Scan, Scanner, read_header};
+use crate::raw::frame::SEQ_LIMIT;
+use crate::raw::{self, BadRange, RawSegment, Scan, Scanner, read_header};
 use crate::recovery::report::{Dropped, RecoveryReport};
 use crate::sealed::SealedFile;
 use crate::view::{Chain, Segment};
 use crate::{LogId, Storage};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// More records than any segment holds: raw ones are smaller than 4 GiB, and a record takes 20 bytes at least.
+const RECORDS_MAX: u64 = 1 << 28;
 
 /// What a log holds.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(crate) struct Inspected {
     pub(crate) leftovers: Vec<String>,
     /// Segments of which nothing can be read, and which other files stand in for, or will.
     pub(crate) unreadable: Vec<SegmentName>,
+    /// The records that the last raw segment can have held, if it is among those.
+    pub(crate) uncounted: Option<Range<u64>>,
     /// The raw segment that was active, with the end of what it holds, unless it was closed as it should be.
     pub(crate) unclean: Option<Unclean>,
 }
@@ -66,6 +73,7 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     drop_sealed(read_end, &mut raws, &mut leftovers);
     drop_replaced(storage, log_id, &mut raws, &mut leftovers, &mut unreadable, &mut report)?;
     let mut opened = Vec::with_capacity(raws.len());
+    let mut uncounted = None;
     for (index, name) in raws.iter().enumerate() {
         let is_last = index + 1 == raws.len();
         // What precedes a segment counts whole, even if the head is older than that segment.
@@ -80,18 +88,17 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
         }
         match open_raw(storage, log_id, *name, until_seq)? {
             Ok(raw) => opened.push(raw),
-            Err(detail) => {
+            Err(mut detail) => {
+                let mut end_seq = raws.get(index + 1).map(|next| next.base_seq);
                 if is_last {
                     unreadable.push(*name);
+                    let most = records_max_of(storage, *name)?;
+                    detail += &format!("; nothing tells how many records it held: {most} at most");
+                    end_seq = name.base_seq.checked_add(most).filter(|&end| most > 0 && end <= SEQ_LIMIT);
+                    uncounted = end_seq.map(|end| name.base_seq..end);
                 }
-                let end = raws.get(index + 1).map(|next| next.base_seq);
-                report.damaged.push(Damage {
-                    path: storage.describe(&name.to_string()),
-                    offset: 0,
-                    detail: if is_last { format!("{detail}; how many records it held is not known") } else { detail },
-                    first_seq: Some(name.base_seq),
-                    end_seq: end,
-                });
+                let path = storage.describe(&name.to_string());
+                report.damaged.push(Damage { path, offset: 0, detail, first_seq: Some(name.base_seq), end_seq });
             }
         }
     }
@@ -126,6 +133,7 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
             }
         }
     }
+    let end_seq = uncounted.as_ref().map_or(end_seq, |missing: &Range<u64>| end_seq.max(missing.end));
     report.clean = unclean.is_none() && report.damaged.is_empty();
     (report.next_seq, report.watermark) = (end_seq, watermark);
 
@@ -133,7 +141,17 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     chain.segments.extend(sealed.into_iter().map(|name| Segment::Sealed(known.slot(name))));
     chain.segments.extend(opened.into_iter().map(Segment::Raw));
     chain.segments.sort_by_key(Segment::name);
-    Ok(Inspected { names: segments, chain, report, next_seq: end_seq, next_ordinal, leftovers, unreadable, unclean })
+    Ok(Inspected {
+        names: segments,
+        chain,
+        report,
+        next_seq: end_seq,
+        next_ordinal,
+        leftovers,
+        unreadable,
+        uncounted,
+        unclean,
+    })
 }
 
 /// The names of segments' files among `names`, in order.
@@ -249,10 +267,15 @@ fn last_sealed_end(
                 unreadable.push(last);
                 sealed.pop();
             }
-            Err(Error::Damaged(damage)) => {
-                let end_seq = next_base(last.base_seq + 1);
-                report.damaged.push(Damage { first_seq: Some(last.base_seq), end_seq, ..damage });
-                return Ok((end_seq.unwrap_or(last.base_seq), false));
+            Err(Error::Damaged(mut damage)) => {
+                // No seq is given twice: where nothing tells how many records there were, the log goes on behind as
+                // many as a segment can hold.
+                let end_seq = next_base(last.base_seq + 1).unwrap_or_else(|| {
+                    damage.detail += "; nothing tells how many records it held";
+                    last.base_seq.saturating_add(RECORDS_MAX).min(SEQ_LIMIT)
+                });
+                report.damaged.push(Damage { first_seq: Some(last.base_seq), end_seq: Some(end_seq), ..damage });
+                return Ok((end_seq, false));
             }
             Err(error) => return Err(error),
         }
@@ -308,13 +331,24 @@ fn drop_replaced(
                 unreadable.push(raw);
                 continue;
             }
-            leftovers.push(before.to_string());
+            match open_raw(storage, log_id, *before, 0)? {
+                Ok(_) => leftovers.push(before.to_string()),
+                // The newer one says that it can't be read. Its bytes are kept.
+                Err(_) => unreadable.push(*before),
+            }
             kept.pop();
         }
         kept.push(raw);
     }
     *raws = kept;
     Ok(())
+}
+
+/// How many records a raw segment of which nothing can be read can have held.
+fn records_max_of(storage: &Arc<dyn Storage>, name: SegmentName) -> Result<u64> {
+    let text = name.to_string();
+    let file = storage.open(&text).map_err(Error::io("open", storage.describe(&text)))?;
+    raw::records_max(&*file, name.base_seq).map_err(Error::io("read", storage.describe(&text)))
 }
 
 /// Opens and reads a raw segment. The inner error says why the whole file is unusable.
@@ -408,6 +442,15 @@ fn judge_end(raw: &RawSegment, watermark: u64) -> Ending {
             return ending;
         }
         ending.damaged.push(raw.damage(bad));
+    }
+    // Nothing tells how many records the last bad range held. So that what is missing stays so, and no seq is ever given
+    // to two records, the log goes on behind as many as there can have been.
+    if let (Some(bad), Some(damage)) = (scan.bad.last(), ending.damaged.last_mut())
+        && bad.records_max > 0
+    {
+        ending.end_seq = bad.first_seq.saturating_add(bad.records_max).clamp(watermark, SEQ_LIMIT.max(watermark));
+        damage.end_seq = Some(ending.end_seq);
+        damage.detail += &format!("; nothing tells how many records they held: {} at most", bad.records_max);
     }
     if ending.end_seq < watermark {
         ending.damaged.push(cut_short(raw, &scan, watermark));

@@ -14,6 +14,7 @@ use crate::storage::{File, read_exact_at, write_all_at};
 use crate::view::Segment;
 use crate::{Incarnation, LogId, Storage};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How much is copied at a time.
@@ -33,6 +34,9 @@ pub(crate) fn settle(
         if unclean.end_seq > unclean.watermark || unclean.dropped_at.is_some() {
             rewrite(storage, log_id, incarnation, &unclean, found)?;
         }
+    }
+    if let Some(missing) = found.uncounted.take() {
+        mark_missing(storage, log_id, incarnation, missing, found)?;
     }
     for name in std::mem::take(&mut found.unreadable) {
         set_aside(storage, name)?;
@@ -174,6 +178,28 @@ fn rewrite(
     Ok(())
 }
 
+/// Installs a segment that has none of the records in `missing` and says that there were some, in place of a last one of
+/// which nothing can be read.
+fn mark_missing(
+    storage: &Arc<dyn Storage>,
+    log_id: LogId,
+    incarnation: Incarnation,
+    missing: Range<u64>,
+    found: &mut Inspected,
+) -> Result<()> {
+    let preparer = Preparer::new(Arc::clone(storage), log_id, found.next_ordinal, false);
+    let prepared = preparer.segment(DATA_START, false)?;
+    write_end(&prepared, DATA_START, missing.start, missing.end, incarnation)?;
+    let installed = install(&**storage, prepared, missing.start, incarnation)?;
+    let segment = open_raw(storage, log_id, installed.name, u64::MAX)?.map_err(|detail| {
+        let (path, first_seq, end_seq) = (installed.path.clone(), Some(missing.start), Some(missing.end));
+        Error::Damaged(Damage { path, offset: 0, detail, first_seq, end_seq })
+    })?;
+    found.chain.segments.push(Segment::Raw(segment));
+    found.next_ordinal = preparer.next_ordinal();
+    Ok(())
+}
+
 /// The first record of the frame that holds `seq`: a frame moves as a whole, and that the watermark lies between two of
 /// them may be a stray file's word.
 fn first_of_frame(segment: &RawSegment, seq: u64, end: u64) -> Result<u64> {
@@ -247,10 +273,15 @@ fn copy_frames(
         offset += out.len() as u64;
         out.clear();
     }
-    offset += ((end - next) * ENTRY_HEADER_BYTES as u64).next_multiple_of(FRAME_ALIGN);
-    // The file gets its name after its sync, so this marker is never seen before what it says is true.
-    let marker = FrameHeader::empty(FrameKind::Close, end, end, incarnation, to).encode(to);
-    write_all_at(&*new.file, &marker, offset).map_err(write)
+    write_end(new, offset, next, end, incarnation)
+}
+
+/// Writes the final marker of a segment whose records end at `end`, where those from `next` on are missing. The file gets
+/// its name after its sync, so the marker is never seen before what it says is true.
+fn write_end(new: &PreparedSegment, offset: u64, next: u64, end: u64, incarnation: Incarnation) -> Result<()> {
+    let offset = offset + ((end - next) * ENTRY_HEADER_BYTES as u64).next_multiple_of(FRAME_ALIGN);
+    let marker = FrameHeader::empty(FrameKind::Close, end, end, incarnation, new.salt()).encode(new.salt());
+    write_all_at(&*new.file, &marker, offset).map_err(Error::io("write", new.path.clone()))
 }
 
 /// Adds a frame to `out`, if it has records, as it has to stand in a file with the salt `to`.

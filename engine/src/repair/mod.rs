@@ -112,7 +112,7 @@ impl Repair {
         report.indexes = verified.indexes;
 
         let mut restore = Restore::find(&storage, log_id, &reader, self.apply)?;
-        let in_place = if self.restore { restore.in_place(found.next_seq) } else { InPlace::default() };
+        let in_place = if self.restore { restore.in_place(&found) } else { InPlace::default() };
         let plan = plan(&storage, log_id, &found, &report.damage, &in_place)?;
         report.next_seq = found.next_seq.max(in_place.end_seq());
         let mut rebuilder = Rebuilder::new(Arc::clone(&storage), log_id, incarnation, found.next_ordinal, self.apply);

@@ -12,6 +12,7 @@ use crate::names::{QUARANTINE, Tail};
 use crate::raw::{DATA_START, RawCursor, RawSegment, ReadAhead};
 use crate::reader::Reader;
 use crate::record::StoredRecord;
+use crate::recovery::Inspected;
 use crate::repair::plan::{From, Part, read_headerless};
 use crate::repair::report::{RepairReport, Restorable};
 use crate::storage::Storage;
@@ -52,15 +53,22 @@ impl InPlace {
         self.kept.last().map_or(0, |kept| kept.seqs.end)
     }
 
-    /// Adds the records to those of the raw segments that they follow.
+    /// Adds the records to those of the raw segments that they follow, or gives them to the one that says that they are
+    /// missing.
     pub(super) fn add_to(&self, parts: &mut Vec<Part>) {
-        parts.extend(self.kept.iter().map(|kept| Part {
-            seqs: kept.tail.end_seq..kept.seqs.end,
-            from: From::Raw(Arc::clone(&kept.raw)),
-            original: None,
-            kept: vec![kept.tail.restored()],
-            is_bad: true,
-        }));
+        for kept in &self.kept {
+            let (from, restored) = (From::Raw(Arc::clone(&kept.raw)), kept.tail.restored());
+            match parts.iter_mut().find(|part| part.seqs.start == kept.tail.end_seq && part.seqs.end >= kept.seqs.end) {
+                Some(missing) => {
+                    missing.from = from;
+                    missing.kept.push(restored);
+                }
+                None => {
+                    let seqs = kept.tail.end_seq..kept.seqs.end;
+                    parts.push(Part { seqs, from, original: None, kept: vec![restored], is_bad: true });
+                }
+            }
+        }
     }
 }
 
@@ -90,12 +98,19 @@ impl Restore {
         Ok(restore)
     }
 
-    /// What can be restored in its own place, in a log that ends at `next_seq`.
-    pub(super) fn in_place(&mut self, mut next_seq: u64) -> InPlace {
-        for kept in &mut self.kept {
-            if kept.tail.end_seq == next_seq && kept.tail.restoring.is_none() {
+    /// What can be restored in its own place: at the end of the log, or where a segment says that all is missing.
+    pub(super) fn in_place(&mut self, log: &Inspected) -> InPlace {
+        let mut next_seq = log.next_seq;
+        for kept in self.kept.iter_mut().filter(|kept| kept.tail.restoring.is_none()) {
+            if kept.tail.end_seq == next_seq {
                 kept.in_place = true;
                 next_seq = kept.seqs.end;
+            } else {
+                kept.in_place = log.chain.raws().any(|raw| {
+                    raw.name.base_seq == kept.tail.end_seq
+                        && kept.seqs.end <= raw.scan().end_seq()
+                        && intact(raw).is_empty()
+                });
             }
         }
         InPlace { kept: self.kept.iter().filter(|kept| kept.in_place).cloned().collect() }

@@ -309,6 +309,10 @@ pub(crate) fn write_after(disk: &SimDisk, records: &[RecordBuf], context: &str) 
     log.close().unwrap_or_else(|error| panic!("{context}: close: {error}"));
     let log = options().open_or_create_on(disk.storage()).unwrap_or_else(|error| panic!("{context}: again: {error}"));
     assert!(log.recovery().dropped.is_empty(), "{context}: {:#?}", log.recovery());
+    // What was reported as damage once stays so.
+    for seq in lost.iter().filter(|&&seq| report.damaged.iter().any(|damage| names(damage, seq))) {
+        assert!(is_reported(log.recovery(), *seq), "{context}: record {seq} was reported once: {:#?}", log.recovery());
+    }
     go_on(&log);
     lost
 }
