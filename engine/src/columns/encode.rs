@@ -176,8 +176,9 @@ impl<'d> Encoder<'d> {
             self.scratch.children.push(Children::new());
         }
         let mut children = std::mem::take(&mut self.scratch.children[depth]);
-        let code = keys::of_shape(value, &mut self.scratch.key, &mut children)
-            .and_then(|()| self.lookups[column as usize].patterns.get(&self.scratch.key).copied());
+        // Bytes that are no value, or more than one, have children too, which are not all of them.
+        let is_shape = keys::of_shape(value, &mut self.scratch.key, &mut children).is_some();
+        let code = self.lookups[column as usize].patterns.get(&self.scratch.key).copied().filter(|_| is_shape);
         let entry = code.and_then(|code| Some((code, self.entry(column, code)?)));
         let taken = match entry {
             Some((code, Entry::Shape(parts))) => {
@@ -187,7 +188,7 @@ impl<'d> Encoder<'d> {
                 }
                 true
             }
-            _ => self.map(column, value, body, depth, &children),
+            _ => is_shape && self.map(column, value, body, depth, &children),
         };
         self.scratch.children[depth] = children;
         taken
