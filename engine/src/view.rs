@@ -112,9 +112,10 @@ impl View {
         self.durable_seq.load(Ordering::Acquire)
     }
 
+    /// Lets readers have more. What is durable is visible before anybody hears that it is durable.
     pub(crate) fn advance(&self, visible_seq: u64, durable_seq: u64) {
-        self.durable_seq.fetch_max(durable_seq, Ordering::AcqRel);
         self.visible_seq.fetch_max(visible_seq, Ordering::AcqRel);
+        self.durable_seq.fetch_max(durable_seq, Ordering::AcqRel);
     }
 
     /// Changes the list of segments.

@@ -24,7 +24,7 @@ impl State {
             payload_len: batch.bytes() as u32,
             count: batch.len() as u32,
             first_seq: seqs.start,
-            watermark: self.told_seq,
+            watermark: self.durable_seq,
             incarnation: self.incarnation,
             time_min,
             time_max,
@@ -40,10 +40,10 @@ impl State {
         let Some(tail) = &self.tail else { return false };
         // One frame of the reserve is for this; the other is for the final marker.
         let room = tail.prepared.saturating_sub(tail.offset) >= SEGMENT_RESERVE_BYTES;
-        if !room || self.watermark_placed >= self.told_seq || self.told_seq < self.next_seq {
+        if !room || self.watermark_placed >= self.durable_seq || self.durable_seq < self.next_seq {
             return false;
         }
-        let (next, durable) = (self.next_seq, self.told_seq);
+        let (next, durable) = (self.next_seq, self.durable_seq);
         self.place_frame(FrameHeader::empty(FrameKind::Watermark, next, durable, self.incarnation, tail.salt), &[]);
         true
     }
@@ -115,7 +115,8 @@ impl State {
         }
         let zeros = [0; 2 * BLOCK_BYTES];
         let payload = &zeros[..gap as usize - FRAME_HEADER_BYTES];
-        let mut header = FrameHeader::empty(FrameKind::Pad, self.next_seq, self.told_seq, self.incarnation, tail.salt);
+        let mut header =
+            FrameHeader::empty(FrameKind::Pad, self.next_seq, self.durable_seq, self.incarnation, tail.salt);
         header.payload_len = payload.len() as u32;
         header.payload_crc = tail.salt.checksum(payload);
         self.place_frame(header, payload);

@@ -88,14 +88,13 @@ impl Committer {
         state.landing = true;
         loop {
             let landed = state.take_landed();
-            if landed.is_empty() && (state.told_seq == state.durable_seq || state.failed.is_some()) {
+            if landed.is_empty() {
                 break;
             }
             drop(state);
             let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             let awaited: Vec<_> = landed.iter().filter(|chunk| chunk.is_awaited).map(|chunk| chunk.number).collect();
-            // Nobody in this process waits for what is told to others, so that is done when there is nothing else to do.
-            let done = if landed.is_empty() { writer.tell_others() } else { writer.land(landed) };
+            let done = writer.land(landed);
             drop(writer);
             self.wake(&awaited);
             if let Err(error) = &done {
@@ -138,7 +137,7 @@ impl Committer {
         };
         if let (Ok(told), Some(Ok(Prepared::Space { file, .. }))) = (&mut done, &prepared) {
             match writer.note_synced(file) {
-                Ok(durable_seq) => (told.durable_seq, told.told_seq) = (durable_seq, durable_seq),
+                Ok(durable_seq) => told.durable_seq = durable_seq,
                 Err(error) => done = Err(error),
             }
         }

@@ -17,9 +17,8 @@ use std::time::Duration;
 pub(super) struct State {
     pub(super) next_seq: u64,
     pub(super) written_seq: u64,
+    /// The head tells it before any frame's watermark does.
     pub(super) durable_seq: u64,
-    /// How much of what is durable the head tells: no frame's watermark tells more.
-    pub(super) told_seq: u64,
     /// Somebody waits for everything below this to be durable.
     pub(super) sync_wanted: u64,
     /// Some thread does what has to be done alone: everything but chunks in flight.
@@ -76,7 +75,6 @@ impl State {
             next_seq,
             written_seq: next_seq,
             durable_seq: next_seq,
-            told_seq: next_seq,
             sync_wanted: next_seq,
             leading: false,
             landing: false,
@@ -139,7 +137,6 @@ impl State {
     pub(super) fn acknowledge(&mut self, done: Done) {
         self.written_seq = self.written_seq.max(done.written_seq);
         self.durable_seq = self.durable_seq.max(done.durable_seq);
-        self.told_seq = self.told_seq.max(done.told_seq);
         self.reuse(done.buffers);
     }
 

@@ -28,7 +28,6 @@ pub(crate) struct Writer {
     ordinal: u64,
     written_seq: u64,
     durable_seq: u64,
-    told_seq: u64,
     head: Arc<dyn File>,
 }
 
@@ -37,8 +36,6 @@ pub(crate) struct Writer {
 pub(crate) struct Done {
     pub(crate) written_seq: u64,
     pub(crate) durable_seq: u64,
-    /// How much of that the head tells.
-    pub(crate) told_seq: u64,
     /// The buffers of the chunks, to be filled again.
     pub(crate) buffers: Vec<AlignedBuf>,
 }
@@ -61,7 +58,6 @@ impl Writer {
             ordinal: seed.next_ordinal.saturating_sub(1),
             written_seq: seed.next_seq,
             durable_seq: seed.next_seq,
-            told_seq: seed.next_seq,
             head,
         };
         writer.tell_readers()?;
@@ -103,14 +99,13 @@ impl Writer {
         self.note_written(chunk)
     }
 
-    /// Takes in chunks that were written directly, in their order, and lets readers of this process have them.
+    /// Takes in chunks that were written directly, in their order, and tells readers.
     pub(crate) fn land(&mut self, chunks: Vec<Chunk>) -> Result<Done> {
         let mut buffers = Vec::with_capacity(chunks.len());
         for chunk in chunks {
             buffers.extend(self.note_written(chunk)?);
         }
-        let head = self.head();
-        self.view.advance(head.visible_seq(), head.durable_seq);
+        self.tell_readers()?;
         Ok(self.done(buffers))
     }
 
@@ -185,23 +180,17 @@ impl Writer {
         Ok(())
     }
 
+    /// Tells readers how far they may read: those in other processes first, since whoever waits for a record may be killed
+    /// when it has been told of it.
     fn tell_readers(&mut self) -> Result<()> {
-        self.tell_others()?;
         let head = self.head();
+        write_all_at(&*self.head, &head.encode(), 0).map_err(Error::io("write", self.storage.describe(HEAD)))?;
         self.view.advance(head.visible_seq(), head.durable_seq);
         Ok(())
     }
 
-    /// Tells readers in other processes how far they may read.
-    pub(super) fn tell_others(&mut self) -> Result<Done> {
-        write_all_at(&*self.head, &self.head().encode(), 0).map_err(Error::io("write", self.storage.describe(HEAD)))?;
-        self.told_seq = self.durable_seq;
-        Ok(self.done(Vec::new()))
-    }
-
     fn done(&self, buffers: Vec<AlignedBuf>) -> Done {
-        let Self { written_seq, durable_seq, told_seq, .. } = *self;
-        Done { written_seq, durable_seq, told_seq, buffers }
+        Done { written_seq: self.written_seq, durable_seq: self.durable_seq, buffers }
     }
 
     fn head(&self) -> Head {
