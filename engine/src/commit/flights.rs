@@ -38,9 +38,21 @@ impl State {
             return false;
         }
         match self.queue.front() {
-            Some(Job::Write(chunk)) => chunk.direct.is_some() && (chunk.again == 0 || self.flights.is_empty()),
+            Some(Job::Write(chunk)) if chunk.direct.is_some() => {
+                self.flights.is_empty() || chunk.again == 0 && self.is_worth_a_flight(chunk)
+            }
             _ => false,
         }
+    }
+
+    /// Whether a chunk should be written beside those in the air, and not wait for more: it is large, or has as many
+    /// records as each of those on average. Otherwise threads that append at the same moment would write a block each.
+    fn is_worth_a_flight(&self, chunk: &Chunk) -> bool {
+        /// Writing so many bytes takes as long as writing one block.
+        const CHUNK_BYTES_LARGE: usize = 32 << 10;
+        let in_the_air = self.taken_seq.saturating_sub(self.durable_seq);
+        let waiting = chunk.end_seq.saturating_sub(self.taken_seq);
+        chunk.bytes.len() >= CHUNK_BYTES_LARGE || waiting * self.flights.len() as u64 >= in_the_air
     }
 
     /// Whether a thread may do all that waits, alone.

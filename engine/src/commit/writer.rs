@@ -95,7 +95,9 @@ impl Writer {
     fn write(&mut self, chunk: Chunk) -> Result<Option<AlignedBuf>> {
         let active = self.active()?;
         let file = chunk.direct.as_ref().map_or(&active.file, |direct| &direct.durable);
-        write_all_at(&**file, &chunk.bytes, chunk.offset).map_err(Error::io("write", active.path.clone()))?;
+        // No path is copied unless it is to be told.
+        write_all_at(&**file, &chunk.bytes, chunk.offset)
+            .map_err(|error| Error::io("write", active.path.clone())(error))?;
         self.note_written(chunk)
     }
 
@@ -129,7 +131,7 @@ impl Writer {
 
     fn sync(&mut self) -> Result<()> {
         if let Some(active) = self.active.as_ref().filter(|_| self.durable_seq < self.written_seq) {
-            active.file.sync().map_err(Error::io("sync", active.path.clone()))?;
+            active.file.sync().map_err(|error| Error::io("sync", active.path.clone())(error))?;
         }
         self.durable_seq = self.written_seq;
         Ok(())
@@ -184,7 +186,8 @@ impl Writer {
     /// when it has been told of it.
     fn tell_readers(&mut self) -> Result<()> {
         let head = self.head();
-        write_all_at(&*self.head, &head.encode(), 0).map_err(Error::io("write", self.storage.describe(HEAD)))?;
+        write_all_at(&*self.head, &head.encode(), 0)
+            .map_err(|error| Error::io("write", self.storage.describe(HEAD))(error))?;
         self.view.advance(head.visible_seq(), head.durable_seq);
         Ok(())
     }
