@@ -12,6 +12,7 @@ use annals_bench::workload::Random;
 use annals_export::{ExportOptions, FileSink, Plan};
 use gungraun::prelude::*;
 use std::hint::black_box;
+use std::num::NonZeroUsize;
 use tempfile::TempDir;
 
 const EVENTS: u64 = 5_000;
@@ -94,7 +95,9 @@ fn seal((directory, log): (TempDir, Log)) -> (TempDir, Log) {
 #[library_benchmark]
 #[bench::records_5000_sealed(sealed())]
 fn export((directory, log, reader): (TempDir, Log, Reader)) -> (TempDir, Log, Reader) {
-    let options = ExportOptions::default();
+    // In this thread alone, as above.
+    let mut options = ExportOptions::default();
+    options.threads = NonZeroUsize::new(1);
     let shape = reader.shape(reader.end_seq()).expect("readable");
     let plan = Plan::new(&shape, &options).expect("a schema");
     let out = directory.path().join("events.parquet");
