@@ -47,6 +47,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod catalog;
 mod checksum;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
@@ -82,6 +83,7 @@ mod view;
 mod readme {}
 
 pub use batch::Batch;
+pub use catalog::{Hold, Removal};
 pub use error::{Damage, Error, Result};
 pub use gap::Gap;
 pub use ids::{FileId, Incarnation, LogId, Timestamp};

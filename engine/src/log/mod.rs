@@ -1,12 +1,14 @@
 //! The writer's handle: opening, appending, sealing, closing.
 
 mod background;
+mod hold;
 pub(crate) mod identity;
 mod open;
 mod seal;
 mod ticket;
 
 use crate::batch::Batch;
+use crate::catalog::CatalogWriter;
 use crate::commit::Committer;
 use crate::error::Result;
 use crate::options::{Background, Durability, Options};
@@ -48,6 +50,7 @@ pub(crate) struct Core {
     /// The end of what recovery found in the log.
     recovered_end: u64,
     committer: Committer,
+    catalog: CatalogWriter,
     /// Held while a segment is being sealed.
     sealing: Mutex<seal::Sealer>,
 }

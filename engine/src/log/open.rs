@@ -1,5 +1,6 @@
 //! Opening a log for appending: create it, or recover it.
 
+use crate::catalog::CatalogWriter;
 use crate::commit::{Committer, Seed};
 use crate::error::{Error, Result};
 use crate::log::{Core, Log, identity, seal, start_threads};
@@ -95,7 +96,9 @@ impl Options {
         let random = storage.random().map_err(Error::io("draw a random id for", storage.describe("")))?;
         let incarnation = Incarnation(random);
         let mut found = inspect(&storage, log_id, u64::MAX, &Chain::default())?;
+        found.check_seqs()?;
         settle(&storage, log_id, incarnation, &mut found)?;
+        let catalog = CatalogWriter::new(&found.stored);
         found.report.damaged.splice(0..0, identity_damage);
 
         let view = Arc::new(View::new(found.chain, found.next_seq));
@@ -109,6 +112,7 @@ impl Options {
             view,
             recovered_end: found.next_seq,
             committer,
+            catalog,
             sealing: Mutex::new(seal::Sealer::default()),
         });
         let threads = start_threads(&core)?;

@@ -8,6 +8,7 @@ mod shape;
 mod tail;
 mod verify;
 
+use crate::catalog::{self, Hold, Removal};
 use crate::error::{Damage, Error, Result};
 use crate::names::SegmentName;
 use crate::raw::ReadAhead;
@@ -78,9 +79,9 @@ impl Reader {
         self.source.log_id
     }
 
-    /// The seq of the first record there is.
+    /// The seq of the first record that there is, or will be: those before it have been removed by retention.
     pub fn first_seq(&self) -> u64 {
-        self.source.view.chain().segments.first().map_or(0, |segment| segment.base_seq())
+        self.source.view.chain().first_seq()
     }
 
     /// The seq after the last record that this reader sees. A reader in another process than the writer looks again at
@@ -101,6 +102,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::Damaged`] if it can't be read; all others still can. [`Error::Gap`] if it is missing, and the log says so.
+    /// [`Error::Removed`] if retention has removed it.
     pub fn get(&self, seq: u64) -> Result<Option<RecordBuf>> {
         let mut buffer = ReadBuffer::new();
         Ok(self.get_into(seq, &mut buffer)?.map(|record| record.to_owned()))
@@ -119,7 +121,7 @@ impl Reader {
         }
         self.source.with_retries(|| {
             let chain = self.source.view.chain();
-            let Some((index, _)) = chain.find(seq) else { return Err(self.source.no_segment()) };
+            let Some((index, _)) = chain.find(seq) else { return Err(self.source.no_segment(seq)) };
             buffer.read(&self.source, &chain, index, seq, ReadAhead::None)
         })?;
         Ok(buffer.current())
@@ -134,6 +136,28 @@ impl Reader {
     pub fn scan(&self, range: ScanRange) -> Result<Scan> {
         self.refresh()?;
         Ok(Scan::new(self.source.clone(), range))
+    }
+
+    /// What retention has removed from the log, from seq 0 on, as of the last look at the directory.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn removals(&self) -> Result<Vec<Removal>> {
+        self.refresh()?;
+        let chain = self.source.view.chain();
+        Ok(chain.removed.removals().iter().map(|removal| Removal::clone(removal)).collect())
+    }
+
+    /// The holds that keep records from being removed by retention, as the log's catalog has them now.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the catalog is, and what the operating system says.
+    pub fn holds(&self) -> Result<Vec<Hold>> {
+        let stored = catalog::file::read(&*self.source.storage, self.source.log_id)?;
+        match stored.damage.into_iter().next().filter(|_| stored.is_lost) {
+            Some(damage) => Err(Error::Damaged(damage)),
+            None => Ok(stored.catalog.holds().to_vec()),
+        }
     }
 
     /// Follows the log from `seq` on: the records there are, then those to come.
@@ -189,14 +213,18 @@ impl Source {
         read()
     }
 
-    /// The error for all records before the first that a file holds.
-    pub(crate) fn no_segment(&self) -> Error {
-        let first = self.view.chain().segments.first().map(|segment| segment.base_seq());
+    /// The error for `seq`, which is before the first record that a file holds.
+    pub(crate) fn no_segment(&self, seq: u64) -> Error {
+        let chain = self.view.chain();
+        if let Some(removal) = chain.removed.find(seq) {
+            return Error::Removed(Arc::clone(removal));
+        }
+        let first = chain.segments.first().map(|segment| segment.base_seq());
         Error::Damaged(Damage {
             path: self.storage.describe(""),
             offset: 0,
             detail: "no file holds the record".into(),
-            first_seq: Some(0),
+            first_seq: Some(chain.removed.end_seq()),
             end_seq: Some(first.unwrap_or_else(|| self.view.visible_seq())),
         })
     }
