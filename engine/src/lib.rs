@@ -71,6 +71,7 @@ mod reader;
 mod record;
 mod recovery;
 mod repair;
+mod retention;
 mod sealed;
 pub mod shape;
 pub mod storage;
@@ -94,4 +95,5 @@ pub use reader::{LogInfo, ReadBuffer, Reader, Scan, ScanRange, SegmentInfo, Tail
 pub use record::{Record, RecordBuf};
 pub use recovery::{Dropped, RecoveryReport, Rewritten};
 pub use repair::{Repair, RepairReport, Replaced, Restorable};
+pub use retention::{RetentionPolicy, RetentionReport, Stop};
 pub use storage::Storage;

@@ -148,6 +148,17 @@ impl View {
         }
     }
 
+    /// Takes segments out of those that are open in turn: no file of theirs can be opened again. For whoever still goes
+    /// through a list with them, `open` opens the files of as many as are held open at all.
+    pub(crate) fn retire(&self, retired: &[Arc<SealedSlot>], open: impl Fn(&SealedSlot) -> crate::Result<()>) {
+        let is_retired = |slot: &Arc<SealedSlot>| retired.iter().any(|retired| Arc::ptr_eq(retired, slot));
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).retain(|slot| !is_retired(slot));
+        for slot in retired.iter().filter(|slot| Arc::strong_count(slot) > 1).take(OPEN_FILES_MAX) {
+            // One that can't be opened is reported to its reader as removed.
+            let _ = open(slot);
+        }
+    }
+
     /// The segment that is appended to.
     pub(crate) fn active(&self) -> Option<SegmentName> {
         *self.active.lock().unwrap_or_else(PoisonError::into_inner)

@@ -206,7 +206,8 @@ impl Summary {
 }
 
 /// Reads a number of bytes: `1048576`, `1024K`, `1M`.
-fn parse_size(text: &str) -> Result<u64, String> {
+/// Reads a number of bytes: 33554432, 32M, 1GiB.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let expected = || "expected a number of bytes such as 33554432 or 32M".to_owned();
     let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
     let factor: u64 = match text[digits.len()..].to_ascii_uppercase().as_str() {

@@ -81,6 +81,21 @@ pub(crate) fn read(storage: &dyn Storage, log_id: LogId) -> Result<Stored> {
     Ok(stored)
 }
 
+/// The base seq that the first copy of the catalog tells, or 0: a hint that it has changed, at the cost of its header.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn base_seq(storage: &dyn Storage) -> Result<u64> {
+    let path = storage.describe(CATALOG);
+    let file = match storage.open(CATALOG) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => return Ok(0),
+        opened => opened.map_err(Error::io("open", path.clone()))?,
+    };
+    let mut head = [0; HEADER_BYTES];
+    let is_there = read_if_there(&*file, &mut head, 0, &path)?;
+    Ok(FileHeader::decode(&head, FileKind::Catalog).map_or(0, |header| if is_there { header.base_seq } else { 0 }))
+}
+
 /// What is lost with both copies.
 const LOST: &str = "; nothing tells of holds, indexed fields and what retention removed";
 

@@ -3,7 +3,7 @@
 use crate::Timestamp;
 use crate::catalog::removal::REASON_BYTES_MAX;
 use crate::error::{Error, Result};
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 
 /// Most holds of a log.
 pub(super) const HOLDS_MAX: usize = 1 << 10;
@@ -62,6 +62,11 @@ impl Hold {
         }
         self.end_seq.is_some_and(|end| end <= self.first_seq).then(|| "it holds no seq".to_owned())
     }
+
+    /// Whether some of `seqs` are held.
+    pub(crate) fn holds(&self, seqs: &Range<u64>) -> bool {
+        self.first_seq < seqs.end && self.end_seq.is_none_or(|end| seqs.start < end)
+    }
 }
 
 impl std::fmt::Display for Hold {
@@ -84,6 +89,14 @@ mod tests {
 
     fn hold(seqs: impl RangeBounds<u64>) -> Result<Hold> {
         Hold::new("case 7", seqs, Timestamp::from_micros(5), "a court asked")
+    }
+
+    #[test]
+    fn every_form_of_a_range_holds_what_is_in_it() {
+        assert!(hold(..).unwrap().holds(&(0..1)));
+        assert!(hold(5..).unwrap().holds(&(0..6)) && !hold(5..).unwrap().holds(&(0..5)));
+        assert!(hold(5..=7).unwrap().holds(&(7..9)) && !hold(5..7).unwrap().holds(&(7..9)));
+        assert_eq!(hold(3..u64::MAX).unwrap().end_seq, None);
     }
 
     #[test]

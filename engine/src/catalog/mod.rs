@@ -20,6 +20,7 @@ pub(crate) use removal::Removed;
 pub(crate) use writer::CatalogWriter;
 
 use crate::error::{Error, Result};
+use crate::merkle::Frontier;
 use std::sync::Arc;
 
 /// Most fields that are indexed.
@@ -92,6 +93,11 @@ impl Catalog {
         }
         self.holds.push(hold);
         Ok(())
+    }
+
+    /// Adds what retention removes, which follows what it removed before. `frontier` is the hash tree over all of it.
+    pub(crate) fn remove(&mut self, removal: Removal, frontier: Frontier) {
+        self.removed = Arc::new(self.removed.with(removal, frontier));
     }
 
     /// Takes a hold away.

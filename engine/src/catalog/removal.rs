@@ -47,6 +47,20 @@ impl Removal {
     pub(crate) fn has(&self, seq: u64) -> bool {
         (self.first_seq..self.end_seq).contains(&seq)
     }
+
+    /// This one and `next`, which follows it, as one.
+    fn merged(&self, next: &Self) -> Self {
+        Self {
+            first_seq: self.first_seq,
+            records: self.records.saturating_add(next.records),
+            segments: self.segments.saturating_add(next.segments),
+            bytes: self.bytes.saturating_add(next.bytes),
+            time_min: [self.time_min, next.time_min].into_iter().flatten().min(),
+            time_max: self.time_max.max(next.time_max),
+            runs: self.runs.saturating_add(next.runs),
+            ..next.clone()
+        }
+    }
 }
 
 impl std::fmt::Display for Removal {
@@ -80,6 +94,17 @@ impl Removed {
         let root = removals.last().map(|last| last.root);
         let agrees = frontier.size() == next && root.is_none_or(|root| root == frontier.root());
         (agrees && removals.len() <= REMOVALS_MAX).then_some(Self { removals, frontier })
+    }
+
+    /// This, and a removal that follows. The oldest two become one where there is no room for more.
+    pub(super) fn with(&self, removal: Removal, frontier: Frontier) -> Self {
+        let mut removals = self.removals.clone();
+        removals.push(Arc::new(removal));
+        if removals.len() > REMOVALS_MAX {
+            let first = removals.remove(0);
+            removals[0] = Arc::new(first.merged(&removals[0]));
+        }
+        Self { removals, frontier }
     }
 
     /// The first seq that was not removed: nothing is below it.
@@ -144,6 +169,18 @@ pub(super) mod tests {
         let found = |seq| removed.find(seq).map(|removal| removal.end_seq);
         assert_eq!([0, 2, 3, 9, 10].map(found), [Some(3), Some(3), Some(10), Some(10), None]);
         assert_eq!(Removed::default().find(0), None);
+    }
+
+    #[test]
+    fn the_oldest_become_one_when_there_are_too_many() {
+        let mut all = Removed::default();
+        for n in 0..REMOVALS_MAX as u64 + 3 {
+            all = all.with(Removal { reason: format!("{n}"), ..removal(n, n + 1) }, frontier(n + 1));
+        }
+        let first = &all.removals[0];
+        assert_eq!((all.removals.len(), first.runs, first.records, first.end_seq), (REMOVALS_MAX, 4, 4, 4));
+        assert_eq!((first.reason.as_str(), first.root), ("3", frontier(4).root()));
+        assert_eq!(Removed::of(all.removals.clone(), all.frontier.clone()), Some(all));
     }
 
     #[test]

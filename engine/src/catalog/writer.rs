@@ -1,7 +1,7 @@
 //! Changing the catalog: one change at a time, each durable when it is done.
 
-use super::Catalog;
 use super::file::{self, Failure, Stored};
+use super::{Catalog, Removed};
 use crate::LogId;
 use crate::error::{Damage, Error, Result};
 use crate::storage::Storage;
@@ -28,6 +28,11 @@ impl CatalogWriter {
     pub(crate) fn new(stored: &Stored) -> Self {
         let lost = stored.damage.first().filter(|_| stored.is_lost).cloned();
         Self { state: Mutex::new(State { catalog: stored.catalog.clone(), lost, failed: None }) }
+    }
+
+    /// What retention has removed.
+    pub(crate) fn removed(&self) -> Arc<Removed> {
+        Arc::clone(self.state.lock().unwrap_or_else(PoisonError::into_inner).catalog.removed())
     }
 
     /// The catalog as it stands.

@@ -4,6 +4,7 @@ mod background;
 mod hold;
 pub(crate) mod identity;
 mod open;
+mod retain;
 mod seal;
 mod ticket;
 

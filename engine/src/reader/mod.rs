@@ -8,11 +8,12 @@ mod shape;
 mod tail;
 mod verify;
 
-use crate::catalog::{self, Hold, Removal};
+use crate::catalog::{self, Catalog, Hold, Removal};
 use crate::error::{Damage, Error, Result};
 use crate::names::SegmentName;
 use crate::raw::ReadAhead;
 use crate::record::{Record, RecordBuf};
+use crate::retention::{RetentionPolicy, RetentionReport, plan};
 use crate::sealed::{SealedFile, SealedSlot};
 use crate::storage::DirStorage;
 use crate::view::View;
@@ -67,7 +68,7 @@ impl Reader {
     }
 
     pub(crate) fn live(storage: Arc<dyn Storage>, log_id: LogId, view: Arc<View>) -> Self {
-        Self { source: Source { storage, log_id, view, attachment: None } }
+        Self { source: Source::live(storage, log_id, view) }
     }
 
     pub(crate) fn source(&self) -> &Source {
@@ -134,18 +135,31 @@ impl Reader {
     /// # Errors
     /// What the operating system says.
     pub fn scan(&self, range: ScanRange) -> Result<Scan> {
-        self.refresh()?;
+        self.source.look()?;
         Ok(Scan::new(self.source.clone(), range))
     }
 
-    /// What retention has removed from the log, from seq 0 on, as of the last look at the directory.
+    /// What retention has removed from the log, from seq 0 on, as the log's catalog has it now.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// As [`Reader::holds`].
     pub fn removals(&self) -> Result<Vec<Removal>> {
-        self.refresh()?;
-        let chain = self.source.view.chain();
-        Ok(chain.removed.removals().iter().map(|removal| Removal::clone(removal)).collect())
+        Ok(self.catalog()?.removed().removals().iter().map(|removal| Removal::clone(removal)).collect())
+    }
+
+    /// What [`crate::Log::retain`] would remove now. Needs no lock, and changes nothing, whatever the policy says of dry runs.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] if the policy has no limit, [`Error::Damaged`] if the catalog is lost, and what the operating
+    /// system says.
+    pub fn plan_retention(&self, policy: &RetentionPolicy) -> Result<RetentionReport> {
+        let policy = policy.clone().dry_run(true);
+        policy.check()?;
+        self.source.relist()?;
+        self.source.with_retries(|| {
+            let plan = plan(&self.source, &self.source.view.chain(), &self.catalog()?, &policy)?;
+            Ok(plan.report)
+        })
     }
 
     /// The holds that keep records from being removed by retention, as the log's catalog has them now.
@@ -153,10 +167,14 @@ impl Reader {
     /// # Errors
     /// [`Error::Damaged`] if the catalog is, and what the operating system says.
     pub fn holds(&self) -> Result<Vec<Hold>> {
+        Ok(self.catalog()?.holds().to_vec())
+    }
+
+    fn catalog(&self) -> Result<Catalog> {
         let stored = catalog::file::read(&*self.source.storage, self.source.log_id)?;
         match stored.damage.into_iter().next().filter(|_| stored.is_lost) {
             Some(damage) => Err(Error::Damaged(damage)),
-            None => Ok(stored.catalog.holds().to_vec()),
+            None => Ok(stored.catalog),
         }
     }
 
@@ -167,11 +185,25 @@ impl Reader {
 }
 
 impl Source {
+    /// The source of readers in the writer's process.
+    pub(crate) fn live(storage: Arc<dyn Storage>, log_id: LogId, view: Arc<View>) -> Self {
+        Self { storage, log_id, view, attachment: None }
+    }
+
     pub(crate) fn refresh(&self) -> Result<()> {
         match &self.attachment {
             Some(attachment) => attachment.refresh(&self.storage, self.log_id, &self.view),
             None => Ok(()),
         }
+    }
+
+    /// As [`Source::refresh`], and leaves out what retention has removed since, of which a head doesn't tell.
+    pub(crate) fn look(&self) -> Result<()> {
+        self.refresh()?;
+        if self.is_attached() && catalog::file::base_seq(&*self.storage)? > self.view.chain().removed.end_seq() {
+            return self.relist();
+        }
+        Ok(())
     }
 
     /// Looks at the directory anew, unless the writer is in this process and says itself what changes.

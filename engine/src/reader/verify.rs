@@ -79,8 +79,8 @@ impl Reader {
     /// # Errors
     /// Only what keeps it from reading; what it finds is in the report.
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<VerifyReport> {
-        self.refresh()?;
         let source = self.source();
+        source.look()?;
         let (end_seq, mut chain) = (self.end_seq(), source.view.chain());
         let (_, mut damage) = identity::read_or_told(&*source.storage)?;
         damage.extend(catalog::file::read(&*source.storage, source.log_id)?.damage);
