@@ -65,6 +65,7 @@ mod log;
 mod merkle;
 pub mod msgpack;
 mod names;
+mod once;
 mod options;
 mod raw;
 mod reader;

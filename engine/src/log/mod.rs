@@ -3,6 +3,7 @@
 mod background;
 mod hold;
 pub(crate) mod identity;
+mod once;
 mod open;
 mod retain;
 mod seal;
@@ -12,6 +13,7 @@ use crate::batch::Batch;
 use crate::catalog::CatalogWriter;
 use crate::commit::Committer;
 use crate::error::Result;
+use crate::once::OnceTable;
 use crate::options::{Background, Durability, Options};
 use crate::reader::Reader;
 use crate::record::RecordBuf;
@@ -52,6 +54,8 @@ pub(crate) struct Core {
     recovered_end: u64,
     committer: Committer,
     catalog: CatalogWriter,
+    /// The keys of the newest records.
+    once: Mutex<OnceTable>,
     /// Held while a segment is being sealed.
     sealing: Mutex<seal::Sealer>,
 }

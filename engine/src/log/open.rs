@@ -5,6 +5,7 @@ use crate::commit::{Committer, Seed};
 use crate::error::{Error, Result};
 use crate::log::{Core, Log, identity, seal, start_threads};
 use crate::names::{IDENTITY, LOCK, is_temporary};
+use crate::once::OnceTable;
 use crate::options::Options;
 use crate::recovery::{inspect, settle};
 use crate::storage::{DirStorage, Lock, Storage};
@@ -113,6 +114,7 @@ impl Options {
             recovered_end: found.next_seq,
             committer,
             catalog,
+            once: Mutex::new(OnceTable::default()),
             sealing: Mutex::new(seal::Sealer::default()),
         });
         let threads = start_threads(&core)?;

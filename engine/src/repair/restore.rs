@@ -230,7 +230,7 @@ fn append(kept: &Kept, first_new: u64, log: &Log) -> Result<Vec<(u64, u64, u64)>
         if is_there {
             return Ok(());
         }
-        batch.push_raw(Some(record.timestamp), record.body)?;
+        batch.push_keyed_raw(record.key, Some(record.timestamp), record.body)?;
         if batch.bytes() >= BATCH_BYTES {
             log.append_batch(&mut batch)?;
             batch.clear();
