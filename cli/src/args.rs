@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Verify(commands::verify::Args),
     Repair(commands::repair::Args),
     Seal(commands::seal::Args),
+    Retain(commands::retain::Args),
+    Hold(commands::hold::Args),
     Export(commands::export::Args),
     Inspect(commands::inspect::Args),
     Demo(commands::demo::Args),

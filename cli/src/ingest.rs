@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+use annals::msgpack::{Reader as MsgPack, Token};
 use annals::{Batch, Error, Log};
 use serde::Serialize;
 
@@ -16,7 +17,7 @@ use crate::input::{self, LINE_BYTES_MAX, Piece, Source};
 use crate::interrupt::interrupted;
 use crate::output::{count, note};
 use crate::progress::bytes_bar;
-use crate::time::TimeSource;
+use crate::time::{TimeSource, find_path};
 
 /// A batch is appended when its records take so many bytes, however few they are. One more record of the largest size
 /// still fits a frame.
@@ -24,6 +25,9 @@ const BATCH_BYTES: usize = 1 << 20;
 
 /// A batch waits no longer than this for more lines.
 const WAIT: Duration = Duration::from_millis(50);
+
+/// Longest key, in bytes.
+const KEY_BYTES_MAX: usize = 1 << 10;
 
 /// So many bad lines are named on stderr; the others are only counted.
 const BAD_LINES_NAMED: u64 = 10;
@@ -39,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) batch_records: usize,
     /// Where bad lines go; without it the first one stops the ingest.
     pub(crate) rejects: Option<PathBuf>,
+    /// The field whose value is the record's idempotency key, if each is to be appended once.
+    pub(crate) once_key: Option<String>,
 }
 
 /// What was ingested.
@@ -53,6 +59,8 @@ pub(crate) struct Counts {
     pub(crate) blank_lines: u64,
     /// Lines that went to the rejects file.
     pub(crate) rejected_lines: u64,
+    /// Lines that were skipped since the log has their key.
+    pub(crate) known_keys: u64,
     /// Records that have the time of ingest, since they had no usable one of their own.
     pub(crate) time_of_ingest: u64,
     /// How many records got their time from which field.
@@ -177,10 +185,11 @@ impl<'a> Ingest<'a> {
             return Ok(());
         }
         match self.record(line) {
-            Ok(()) if self.batch.len() >= self.options.batch_records || self.batch.bytes() >= BATCH_BYTES => {
+            Ok(Some(appended)) => appended,
+            Ok(None) if self.batch.len() >= self.options.batch_records || self.batch.bytes() >= BATCH_BYTES => {
                 self.append_batch()
             }
-            Ok(()) => Ok(()),
+            Ok(None) => Ok(()),
             Err(reason) => {
                 self.bad_line(&reason)?;
                 self.reject(raw, true)
@@ -188,8 +197,8 @@ impl<'a> Ingest<'a> {
         }
     }
 
-    /// Adds the line's record to the batch, or says why the line is bad.
-    fn record(&mut self, line: &[u8]) -> Result<(), String> {
+    /// Adds the line's record to the batch, or appends it at once if it has a key; or says why the line is bad.
+    fn record(&mut self, line: &[u8]) -> Result<Option<Result<()>>, String> {
         if line.len() > LINE_BYTES_MAX {
             return Err(too_long());
         }
@@ -199,8 +208,24 @@ impl<'a> Ingest<'a> {
         if found.is_none() && self.options.strict_time {
             return Err(self.options.times.nothing_found());
         }
-        let pushed = self.batch.push_raw(found.map(|found| found.timestamp), &self.body);
-        pushed.map_err(|error| error.to_string())?;
+        let timestamp = found.map(|found| found.timestamp);
+        let mut appended = None;
+        match &self.options.once_key {
+            None => self.batch.push_raw(timestamp, &self.body).map_err(|error| error.to_string())?,
+            Some(field) => {
+                let key = key_of(&self.body, field)?;
+                let next = self.log.next_seq();
+                match self.log.append_once_raw(&key, timestamp, &self.body) {
+                    Ok(seq) if seq == next => self.counts.seqs.add(&(seq..seq + 1)),
+                    Ok(_) => {
+                        self.counts.known_keys += 1;
+                        return Ok(Some(Ok(())));
+                    }
+                    Err(error) => return Ok(Some(Err(append_failure(error)))),
+                }
+                appended = Some(Ok(()));
+            }
+        }
         match found {
             None => self.counts.time_of_ingest += 1,
             Some(found) => match self.counts.time_fields.get_mut(found.field) {
@@ -210,7 +235,7 @@ impl<'a> Ingest<'a> {
                 }
             },
         }
-        Ok(())
+        Ok(appended)
     }
 
     fn oversize_line(&mut self, part: &[u8], is_last: bool) -> Result<()> {
@@ -262,6 +287,20 @@ impl<'a> Ingest<'a> {
 
     fn finish_rejects(&mut self) -> Result<()> {
         self.rejects.take().map_or(Ok(()), Rejects::finish)
+    }
+}
+
+/// The idempotency key in the field `path` of the record `body`: a string, or an integer in decimal digits.
+fn key_of(body: &[u8], path: &str) -> Result<Vec<u8>, String> {
+    let key = match find_path(body, path).and_then(|value| MsgPack::new(value).token().ok()) {
+        Some(Token::Str(text)) => text.as_bytes().to_vec(),
+        Some(Token::UInt(integer)) => integer.to_string().into_bytes(),
+        Some(Token::Int(integer)) => integer.to_string().into_bytes(),
+        _ => return Err(format!("no string and no integer in the field {path}, which is to hold the key")),
+    };
+    match key.len() {
+        1..=KEY_BYTES_MAX => Ok(key),
+        len => Err(format!("the key in the field {path} has {len} bytes: 1 to {KEY_BYTES_MAX} are possible")),
     }
 }
 

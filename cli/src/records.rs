@@ -46,8 +46,13 @@ impl Printer {
         self.out.write(&self.line)
     }
 
-    /// Reports damage and returns, so that what is not damaged can still be printed; returns any other error.
+    /// Reports damage, or that records were removed meanwhile, and returns, so that all others can still be printed; returns
+    /// any other error.
     pub(crate) fn survive(&mut self, error: Error) -> Result<()> {
+        if let Error::Removed(removal) = &error {
+            note(format_args!("annals: {removal}"));
+            return Ok(());
+        }
         if !error.is_damage() {
             return Err(error.into());
         }

@@ -309,3 +309,18 @@ fn wait_for(condition: impl Fn() -> bool) {
     }
     panic!("it didn't happen within 10 s");
 }
+
+#[test]
+fn lines_whose_keys_are_in_the_log_are_skipped() {
+    let place = Place::new();
+    let once = ["--once-key", "detail.id"];
+    let first =
+        place.append(b"{\"detail\":{\"id\":\"a\"}}\n{\"detail\":{\"id\":7}}\n{\"detail\":{\"id\":\"a\"}}\n", &once);
+    assert_eq!((first.code, &first.report()["records"], &first.report()["known_keys"]), (0, &2.into(), &1.into()));
+    let again = place.append(b"{\"detail\":{\"id\":7}}\n{\"detail\":{\"id\":8}}\n", &once);
+    assert_eq!((&again.report()["first_seq"], &again.report()["known_keys"]), (&2.into(), &1.into()), "{again:?}");
+    let bad = place.append(b"{\"detail\":{\"id\":9}}\n{\"detail\":{}}\n", &once);
+    assert_eq!(bad.code, 4);
+    assert!(bad.stderr.contains("line 2") && bad.stderr.contains("detail.id"), "{}", bad.stderr);
+    assert_eq!(place.cat(&[]).len(), 4);
+}

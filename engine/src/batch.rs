@@ -62,7 +62,17 @@ impl Batch {
     /// [`Error::InvalidBody`] if `body` is anything but one well-formed map, [`Error::TooLarge`] beyond 16 MiB. The
     /// batch is then as it was.
     pub fn push_raw(&mut self, timestamp: Option<Timestamp>, body: &[u8]) -> Result<()> {
-        self.add(timestamp, b"", |payload| {
+        self.push_keyed_raw(b"", timestamp, body)
+    }
+
+    /// Adds a record with an idempotency key of at most [`KEY_BYTES_MAX`] bytes, which gets the time of its append.
+    pub(crate) fn push_keyed(&mut self, key: &[u8], record: &(impl Serialize + ?Sized)) -> Result<()> {
+        self.add(None, key, |payload| encode(record, payload))
+    }
+
+    /// As [`Batch::push_raw`], with an idempotency key of at most [`KEY_BYTES_MAX`] bytes.
+    pub(crate) fn push_keyed_raw(&mut self, key: &[u8], timestamp: Option<Timestamp>, body: &[u8]) -> Result<()> {
+        self.add(timestamp, key, |payload| {
             check_size(body.len())?;
             payload.extend_from_slice(body);
             Ok(())
@@ -102,7 +112,7 @@ impl Batch {
         let start = entry::begin(&mut self.payload, timestamp.unwrap_or_default(), key);
         let body_at = start + ENTRY_HEADER_BYTES + key.len();
         let added = body(&mut self.payload).and_then(|()| {
-            check_size(self.payload.len() - body_at)?;
+            check_size(key.len() + self.payload.len() - body_at)?;
             Ok(validate_body(&self.payload[body_at..])?)
         });
         if let Err(error) = added {

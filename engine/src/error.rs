@@ -1,5 +1,6 @@
 //! What can go wrong, with the facts a person needs to act on it.
 
+use crate::catalog::Removal;
 use crate::gap::Gap;
 use crate::msgpack::MsgPackError;
 use std::io;
@@ -90,6 +91,9 @@ pub enum Error {
     /// The log says of the record that it is missing: a repair could not bring it back.
     #[error("{0}")]
     Gap(Gap),
+    /// The record was removed by retention, with all that its segment held.
+    #[error("{0}")]
+    Removed(Arc<Removal>),
     /// An earlier write or sync failed; nothing is accepted until the log is opened again.
     #[error("the log accepts nothing until it is opened again, since an earlier step failed: {0}")]
     Poisoned(Arc<Error>),

@@ -2,9 +2,10 @@
 //!
 //! Works on a file that was taken out of its log, and on one that is damaged.
 
+use crate::catalog::{self, Hold, Removal};
 use crate::commit::{HEAD_BYTES, Head};
 use crate::error::{Error, Result};
-use crate::names::{HEAD, LOCK, SegmentKind, SegmentName};
+use crate::names::{CATALOG, HEAD, LOCK, SegmentKind, SegmentName};
 use crate::raw::frame::FrameHeader;
 use crate::raw::{DATA_START, HEADER_COPY_AT, Scan, Scanner};
 use crate::sealed::{BlockBuf, SealedFile};
@@ -87,6 +88,15 @@ pub enum What {
     Lock,
     /// The arrays of an index.
     Index,
+    /// A copy of what a catalog says.
+    Catalog {
+        /// The paths of the fields that are indexed.
+        fields: Vec<String>,
+        /// The holds.
+        holds: Vec<Hold>,
+        /// What retention has removed.
+        removals: Vec<Removal>,
+    },
     /// The head.
     Head {
         /// Everything below is durable.
@@ -133,13 +143,14 @@ pub fn inspect(path: impl AsRef<Path>, sink: &mut dyn FnMut(Piece)) -> Result<()
         head(&first, sink);
         return Ok(());
     }
-    let copies: &[u64] = match SegmentName::parse(name).map(|name| name.kind) {
-        Some(SegmentKind::Raw) => &[0, HEADER_COPY_AT],
-        Some(SegmentKind::Sealed | SegmentKind::Index) => &[0],
-        None => &[0, HEADER_BYTES as u64],
+    let copies = match SegmentName::parse(name).map(|name| name.kind) {
+        Some(SegmentKind::Raw) => vec![0, HEADER_COPY_AT],
+        Some(SegmentKind::Sealed | SegmentKind::Index) => vec![0],
+        None if name == CATALOG => vec![0, len / 2],
+        None => vec![0, HEADER_BYTES as u64],
     };
     let mut found = None;
-    for &offset in copies {
+    for offset in copies {
         let mut bytes = vec![0; HEADER_BYTES.min(len.saturating_sub(offset) as usize)];
         read_exact_at(&*file, &mut bytes, offset).map_err(io)?;
         match FileHeader::decode_any(&bytes) {
@@ -150,7 +161,9 @@ pub fn inspect(path: impl AsRef<Path>, sink: &mut dyn FnMut(Piece)) -> Result<()
             Err(error) => sink(bad(offset, bytes.len() as u64, error.to_string())),
         }
         // Whatever begins with a header of its own and has no name of a log's is treated as its header says.
-        if found.as_ref().is_some_and(|header| header.kind != FileKind::Identity) && SegmentName::parse(name).is_none()
+        if found.as_ref().is_some_and(|header| header.kind != FileKind::Identity)
+            && SegmentName::parse(name).is_none()
+            && name != CATALOG
         {
             break;
         }
@@ -163,12 +176,34 @@ pub fn inspect(path: impl AsRef<Path>, sink: &mut dyn FnMut(Piece)) -> Result<()
             sink(Piece { offset, bytes: len.saturating_sub(offset), what: What::Index });
             Ok(())
         }
+        Some(header) if header.kind == FileKind::Catalog && name == CATALOG => catalog(&*storage, len, &header, sink),
         Some(_) => Ok(()),
         None => Err(Error::Unsupported {
             path: described,
             detail: "no header of an Annals file can be read, so there is nothing to tell of the rest".into(),
         }),
     }
+}
+
+fn catalog(storage: &dyn Storage, len: u64, header: &FileHeader, sink: &mut dyn FnMut(Piece)) -> Result<()> {
+    let stored = catalog::file::read(storage, LogId(header.log_id))?;
+    for offset in [0, len / 2] {
+        // Damage is told of by the copy that it is in.
+        match stored.damage.iter().find(|damage| damage.offset == offset) {
+            Some(damage) => sink(bad(offset, len / 2, damage.detail.clone())),
+            None => {
+                let removed = stored.catalog.removed().removals();
+                let what = What::Catalog {
+                    fields: stored.catalog.fields().to_vec(),
+                    holds: stored.catalog.holds().to_vec(),
+                    removals: removed.iter().map(|removal| Removal::clone(removal)).collect(),
+                };
+                let offset = offset + HEADER_BYTES as u64;
+                sink(Piece { offset, bytes: (len / 2).saturating_sub(HEADER_BYTES as u64), what });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn head(bytes: &[u8], sink: &mut dyn FnMut(Piece)) {
@@ -194,6 +229,7 @@ fn header_piece(header: &FileHeader, offset: u64) -> Piece {
         FileKind::Raw => "raw segment",
         FileKind::Sealed => "sealed segment",
         FileKind::Index => "index",
+        FileKind::Catalog => "catalog",
     };
     let what = What::Header {
         file,

@@ -47,6 +47,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod catalog;
 mod checksum;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
@@ -64,12 +65,14 @@ mod log;
 mod merkle;
 pub mod msgpack;
 mod names;
+mod once;
 mod options;
 mod raw;
 mod reader;
 mod record;
 mod recovery;
 mod repair;
+mod retention;
 mod sealed;
 pub mod shape;
 pub mod storage;
@@ -82,6 +85,7 @@ mod view;
 mod readme {}
 
 pub use batch::Batch;
+pub use catalog::{Hold, Removal};
 pub use error::{Damage, Error, Result};
 pub use gap::Gap;
 pub use ids::{FileId, Incarnation, LogId, Timestamp};
@@ -92,4 +96,5 @@ pub use reader::{LogInfo, ReadBuffer, Reader, Scan, ScanRange, SegmentInfo, Tail
 pub use record::{Record, RecordBuf};
 pub use recovery::{Dropped, RecoveryReport, Rewritten};
 pub use repair::{Repair, RepairReport, Replaced, Restorable};
+pub use retention::{RetentionPolicy, RetentionReport, Stop};
 pub use storage::Storage;

@@ -11,13 +11,15 @@ pub(crate) const IDENTITY: &str = "identity";
 pub(crate) const LOCK: &str = "lock";
 /// Where the writer tells readers how far they may read.
 pub(crate) const HEAD: &str = "head";
+/// What a log knows beside its records.
+pub(crate) const CATALOG: &str = "catalog";
 /// Where bytes that recovery takes out of the log are kept.
 pub(crate) const QUARANTINE: &str = "quarantine";
 /// The ending of a file that has not got its name yet.
 const TEMPORARY: &str = ".tmp";
 
 /// Ordinals stay below this, so that the next one is a number, too.
-const ORDINAL_LIMIT: u64 = 1 << 63;
+pub(crate) const ORDINAL_LIMIT: u64 = 1 << 63;
 
 /// What a segment file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -54,6 +54,9 @@ pub(crate) const QUEUE_BYTES_DEFAULT: usize = 8 << 20;
 /// Default of [`Options::unsealed_segments_max`].
 pub(crate) const UNSEALED_SEGMENTS_MAX_DEFAULT: usize = 2;
 
+/// Default of [`Options::once_records`].
+pub(crate) const ONCE_RECORDS_DEFAULT: u64 = 100_000;
+
 /// Options of a log. They apply to one opening; none is stored in the log.
 ///
 /// ```no_run
@@ -76,6 +79,8 @@ pub struct Options {
     pub(crate) direct_io: bool,
     pub(crate) codec: Codec,
     pub(crate) compression_level: i32,
+    pub(crate) once_records: u64,
+    pub(crate) once_age: Option<Duration>,
 }
 
 impl Default for Options {
@@ -92,6 +97,8 @@ impl Default for Options {
             direct_io: true,
             codec: Codec::Rows,
             compression_level: COMPRESSION_LEVEL_DEFAULT,
+            once_records: ONCE_RECORDS_DEFAULT,
+            once_age: None,
         }
     }
 }
@@ -185,6 +192,21 @@ impl Options {
         self
     }
 
+    /// Among how many of the newest records, with a key or without, [`crate::Log::append_once`] looks for one with the same key.
+    /// Default 100,000; at least 1. Each that has a key takes about 60 bytes of memory.
+    #[must_use]
+    pub fn once_records(mut self, records: u64) -> Self {
+        self.once_records = records;
+        self
+    }
+
+    /// How old, by its time and the clock, a record may be to count for [`crate::Log::append_once`]. Default: any age.
+    #[must_use]
+    pub fn once_age(mut self, age: Duration) -> Self {
+        self.once_age = Some(age);
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let invalid = |option, detail: &str| Err(Error::InvalidOption { option, detail: detail.into() });
         if !SEGMENT_BYTES_RANGE.contains(&self.segment_bytes) {
@@ -198,6 +220,9 @@ impl Options {
         }
         if self.queue_bytes < 64 << 10 {
             return invalid("queue_bytes", "at least 64 KiB have to be able to wait");
+        }
+        if self.once_records == 0 {
+            return invalid("once_records", "at least one record has to be looked at");
         }
         if self.unsealed_segments_max == 0 {
             return invalid("unsealed_segments_max", "at least one segment has to be able to wait");

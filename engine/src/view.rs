@@ -4,6 +4,7 @@
 //! segments are sealed or retired, since files are only ever unlinked and never changed.
 
 use crate::Incarnation;
+use crate::catalog::Removed;
 use crate::names::SegmentName;
 use crate::raw::RawSegment;
 use crate::sealed::SealedSlot;
@@ -40,6 +41,8 @@ impl Segment {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Chain {
     pub(crate) segments: Vec<Segment>,
+    /// What retention removed, all before the first segment.
+    pub(crate) removed: Arc<Removed>,
 }
 
 impl Chain {
@@ -48,6 +51,11 @@ impl Chain {
         let after = self.segments.partition_point(|segment| segment.base_seq() <= seq);
         let index = after.checked_sub(1)?;
         Some((index, self.end_of(index)))
+    }
+
+    /// The first seq that is there, or would be.
+    pub(crate) fn first_seq(&self) -> u64 {
+        self.segments.first().map_or(self.removed.end_seq(), Segment::base_seq)
     }
 
     /// The end of what the segment at `index` holds: [`u64::MAX`] for the last.
@@ -137,6 +145,17 @@ impl View {
             && let Some(first) = opened.pop_front()
         {
             first.close();
+        }
+    }
+
+    /// Takes segments out of those that are open in turn: no file of theirs can be opened again. For whoever still goes
+    /// through a list with them, `open` opens the files of as many as are held open at all.
+    pub(crate) fn retire(&self, retired: &[Arc<SealedSlot>], open: impl Fn(&SealedSlot) -> crate::Result<()>) {
+        let is_retired = |slot: &Arc<SealedSlot>| retired.iter().any(|retired| Arc::ptr_eq(retired, slot));
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).retain(|slot| !is_retired(slot));
+        for slot in retired.iter().filter(|slot| Arc::strong_count(slot) > 1).take(OPEN_FILES_MAX) {
+            // One that can't be opened is reported to its reader as removed.
+            let _ = open(slot);
         }
     }
 

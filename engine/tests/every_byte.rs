@@ -96,7 +96,7 @@ fn nothing_is_wrong_before_anything_is_changed() {
     }
     let names: Vec<_> = Fixture::small(1).files.into_iter().map(|(name, _)| name).collect();
     let count = |ending: &str| names.iter().filter(|name| name.ends_with(ending)).count();
-    assert_eq!((count(".seg"), count(".idx"), count(".log"), names.len()), (2, 2, 2, 9), "{names:?}");
+    assert_eq!((count(".seg"), count(".idx"), count(".log"), names.len()), (2, 2, 2, 10), "{names:?}");
 }
 
 /// One log with every kind of file in it, and one that recovery has put in order.

@@ -43,10 +43,12 @@ pub enum FileKind {
     Sealed,
     /// An index of one sealed segment.
     Index,
+    /// What a log knows beside its records.
+    Catalog,
 }
 
 impl FileKind {
-    const ALL: [Self; 4] = [Self::Identity, Self::Raw, Self::Sealed, Self::Index];
+    const ALL: [Self; 5] = [Self::Identity, Self::Raw, Self::Sealed, Self::Index, Self::Catalog];
 
     const fn tag(self) -> [u8; 4] {
         match self {
@@ -54,6 +56,7 @@ impl FileKind {
             Self::Raw => *b"RAW ",
             Self::Sealed => *b"SEAL",
             Self::Index => *b"INDX",
+            Self::Catalog => *b"CTLG",
         }
     }
 }
@@ -240,10 +243,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_header_comes_back(
-            kind in 0..4usize, compatible: u64, ids: ([u8; 16], [u8; 16]), numbers: (u64, u64, i64),
+            kind in 0..5usize, compatible: u64, ids: ([u8; 16], [u8; 16]), numbers: (u64, u64, i64),
             specific in proptest::array::uniform32(any::<u8>()),
         ) {
-            let kind = [FileKind::Identity, FileKind::Raw, FileKind::Sealed, FileKind::Index][kind];
+            let kind = FileKind::ALL[kind];
             let (base_seq, ordinal, created_us) = numbers;
             let (log_id, file_id) = ids;
             let specific = std::array::from_fn(|i| specific[i % 32]);

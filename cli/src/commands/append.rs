@@ -39,6 +39,15 @@ pub(crate) struct Args {
     #[arg(long)]
     strict_time: bool,
 
+    /// The field that holds a key, a string or an integer: a record whose key is among the newest records already is skipped.
+    /// Each record is then synced by itself
+    #[arg(long, value_name = "NAME")]
+    once_key: Option<String>,
+
+    /// Among how many of the newest records --once-key looks
+    #[arg(long, value_name = "N", requires = "once_key", value_parser = clap::value_parser!(u64).range(1..))]
+    once_records: Option<u64>,
+
     /// Add bad lines to the end of FILE and go on, instead of stopping at the first
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
@@ -105,6 +114,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if let Some(bytes) = args.segment_bytes {
         options = options.segment_bytes(bytes);
     }
+    if let Some(records) = args.once_records {
+        options = options.once_records(records);
+    }
     let log = options.open_or_create(&args.log.log)?;
     tell_recovery(&log);
 
@@ -113,6 +125,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         strict_time: args.strict_time,
         batch_records: args.batch as usize,
         rejects: args.rejects,
+        once_key: args.once_key,
     };
     let (counts, outcome) = ingest::ingest(&log, sources, ingest);
     let (log_id, recovery) = (log.id(), log.recovery().clone());
@@ -195,6 +208,9 @@ impl Summary {
         if counts.time_of_ingest > 0 {
             times.push(format!("time of ingest {}", count(counts.time_of_ingest)));
         }
+        if counts.known_keys > 0 {
+            text += &format!("\n  {} skipped: their keys are in the log", plural(counts.known_keys, "line"));
+        }
         if !times.is_empty() {
             text += &format!("\n  times from: {}", times.join(", "));
         }
@@ -206,7 +222,7 @@ impl Summary {
 }
 
 /// Reads a number of bytes: `1048576`, `1024K`, `1M`.
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let expected = || "expected a number of bytes such as 33554432 or 32M".to_owned();
     let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
     let factor: u64 = match text[digits.len()..].to_ascii_uppercase().as_str() {

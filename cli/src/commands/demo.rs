@@ -61,8 +61,13 @@ fn append_and_seal(path: &Path) -> Result<(u64, SealReport)> {
     // Sealing in the background would get ahead of the step that shows it.
     let log = Options::new().background(Background::Manual).create(path)?;
     let sources = SAMPLES.map(|(name, bytes)| Source::Embedded(name, bytes)).into();
-    let options =
-        ingest::Options { times: TimeSource::CommonNames, strict_time: true, batch_records: 100, rejects: None };
+    let options = ingest::Options {
+        times: TimeSource::CommonNames,
+        strict_time: true,
+        batch_records: 100,
+        rejects: None,
+        once_key: None,
+    };
     let started = Instant::now();
     let (counts, outcome) = ingest::ingest(&log, sources, options);
     outcome?;

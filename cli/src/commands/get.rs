@@ -9,7 +9,7 @@ use crate::records::{MetaArgs, Printer};
 
 /// Print the records with these seqs as NDJSON, in the order asked for.
 ///
-/// A seq that the log doesn't have, or that is in a gap, is an error (exit code 1); the others are printed all the same.
+/// A seq that the log doesn't have, that is in a gap, or that retention removed, is an error (exit code 1); the others are printed all the same.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut buffer = ReadBuffer::new();
     let mut printer = Printer::new(args.meta);
     let mut missing = Vec::new();
-    let mut gaps = 0;
+    let (mut gaps, mut removed) = (0, 0);
     for &seq in &args.seqs {
         match reader.get_into(seq, &mut buffer) {
             Ok(Some(record)) => printer.record(record)?,
@@ -37,15 +37,30 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 printer.gaps(&[gap]);
                 gaps += 1;
             }
+            Err(Error::Removed(removal)) => {
+                note(format_args!("annals: record {seq}: {removal}"));
+                removed += 1;
+            }
             Err(error) => printer.survive(error)?,
         }
     }
     let printed = printer.finish();
-    if missing.is_empty() && (gaps == 0 || printed.is_err()) {
+    if missing.is_empty() && (gaps + removed == 0 || printed.is_err()) {
         return printed;
     }
     if missing.is_empty() {
-        return Err(Failure::Failed(format!("{} in gaps of the log", plural(gaps, "record"))));
+        let what = match (gaps, removed) {
+            (gaps, 0) => format!("{} in gaps of the log", plural(gaps, "record")),
+            (0, removed) => format!("{} removed by retention", plural(removed, "record")),
+            (gaps, removed) => {
+                format!(
+                    "{} in gaps of the log, {} removed by retention",
+                    plural(gaps, "record"),
+                    plural(removed, "record")
+                )
+            }
+        };
+        return Err(Failure::Failed(what));
     }
     let log = args.log.log.display();
     let held = match (reader.first_seq(), reader.end_seq()) {

@@ -67,6 +67,15 @@ fn table(info: &LogInfo) -> String {
     if missing > 0 {
         rows.push(("gaps", format!("{} missing, as `annals verify` lists", plural(missing, "record"))));
     }
+    if let (Some(last), removed) = (info.removals.last(), info.removals.iter().map(|removal| removal.records).sum()) {
+        let (removed, end) = (plural(removed, "record"), last.end_seq);
+        let when = Rfc3339(last.removed);
+        rows.push(("removed", format!("{removed} below seq {end} by retention, the last {when}: {}", last.reason)));
+    }
+    if !info.holds.is_empty() {
+        let holds: Vec<_> = info.holds.iter().map(|hold| hold.name.as_str()).collect();
+        rows.push(("held", holds.join(", ")));
+    }
     let mut text = facts(rows);
 
     let skipped = info.segments.len().saturating_sub(SEGMENTS_SHOWN);

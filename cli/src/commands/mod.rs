@@ -6,10 +6,12 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod get;
+pub(crate) mod hold;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod man;
 pub(crate) mod repair;
+pub(crate) mod retain;
 pub(crate) mod seal;
 pub(crate) mod tail;
 pub(crate) mod verify;
@@ -28,6 +30,8 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Seal(args) => seal::run(&args),
+        Command::Retain(args) => retain::run(&args),
+        Command::Hold(args) => hold::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Demo(args) => demo::run(&args),

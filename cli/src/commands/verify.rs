@@ -79,6 +79,13 @@ fn table(verified: &VerifyReport) -> String {
             format!("{} of the hash tree, over records beside gaps", plural(verified.unproven, "node")),
         ));
     }
+    if let Some(last) = verified.removals.last() {
+        let removed = plural(verified.removals.iter().map(|removal| removal.records).sum(), "record");
+        rows.push((
+            "removed",
+            format!("{removed} below seq {} by retention; the root stands for them, too", last.end_seq),
+        ));
+    }
     if !verified.indexes.is_empty() {
         rows.push(("indexes", format!("to be rebuilt by `annals repair`: {}", verified.indexes.join(", "))));
     }

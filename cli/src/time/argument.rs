@@ -1,5 +1,7 @@
 //! Moments on the command line: `--since 2024-05-01`, `--until -2h`.
 
+use std::time::Duration;
+
 use annals::Timestamp;
 use jiff::Span;
 use jiff::tz::TimeZone;
@@ -30,6 +32,19 @@ fn parse_moment_at(text: &str, now: jiff::Timestamp) -> Result<Timestamp, String
         .to_owned())
 }
 
+/// Reads a span as an age: `90d`, `12h`, `2 weeks`. Days and months are those of UTC, counted back from now.
+pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
+    parse_age_at(text, jiff::Timestamp::now())
+}
+
+fn parse_age_at(text: &str, now: jiff::Timestamp) -> Result<Duration, String> {
+    let zoned = now.to_zoned(TimeZone::UTC);
+    let then = text.trim().parse::<Span>().ok().and_then(|span| zoned.checked_sub(span).ok());
+    let micros = then.map(|then| now.as_microsecond() - then.timestamp().as_microsecond());
+    let age = micros.and_then(|micros| u64::try_from(micros).ok()).filter(|_| !text.contains("ago"));
+    age.map(Duration::from_micros).ok_or_else(|| "expected an age such as 90d, 12h, 2 weeks or 1 year".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +69,17 @@ mod tests {
         assert_eq!(at_noon("-1d12h"), Ok(1_709_164_800_000_000));
         assert_eq!(at_noon("-1 month"), Ok(1_706_788_800_000_000));
         assert_eq!(at_noon("2h ago"), Ok(1_709_287_200_000_000));
+    }
+
+    #[test]
+    fn ages() {
+        let now = "2024-03-01T12:00:00Z".parse().expect("a moment");
+        let seconds = |text| parse_age_at(text, now).map(|age| age.as_secs());
+        assert_eq!((seconds("90d"), seconds("12h")), (Ok(90 * 86_400), Ok(43_200)));
+        assert_eq!((seconds("2 weeks"), seconds("1 month")), (Ok(14 * 86_400), Ok(29 * 86_400)));
+        for text in ["", "-1d", "2h ago", "90", "soon"] {
+            assert!(seconds(text).is_err_and(|error| error.contains("90d")), "{text}");
+        }
     }
 
     #[test]

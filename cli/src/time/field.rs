@@ -109,7 +109,7 @@ fn is_plausible(moment: &Moment) -> bool {
 
 /// The value at `path` in the map at the start of `map`. A key that is spelled like the whole path (with its dots) goes
 /// before a descent; of duplicate keys the first counts.
-fn find_path<'a>(map: &'a [u8], path: &str) -> Option<&'a [u8]> {
+pub(crate) fn find_path<'a>(map: &'a [u8], path: &str) -> Option<&'a [u8]> {
     let mut reader = Reader::new(map);
     let Token::Map(pairs) = reader.token().ok()? else { return None };
     let mut deeper = None;

@@ -5,6 +5,6 @@ mod field;
 mod print;
 mod value;
 
-pub(crate) use argument::parse_moment;
-pub(crate) use field::TimeSource;
+pub(crate) use argument::{parse_age, parse_moment};
+pub(crate) use field::{TimeSource, find_path};
 pub(crate) use print::Rfc3339;

@@ -244,6 +244,11 @@ impl Committer {
         self.lock().next_seq
     }
 
+    /// Whether the log takes anything: it is neither closed nor poisoned.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.lock().check_open()
+    }
+
     /// The ordinal of a new file.
     pub(crate) fn next_ordinal(&self) -> u64 {
         self.preparer.next_ordinal()

@@ -1,14 +1,19 @@
 //! The writer's handle: opening, appending, sealing, closing.
 
 mod background;
+mod hold;
 pub(crate) mod identity;
+mod once;
 mod open;
+mod retain;
 mod seal;
 mod ticket;
 
 use crate::batch::Batch;
+use crate::catalog::CatalogWriter;
 use crate::commit::Committer;
 use crate::error::Result;
+use crate::once::OnceTable;
 use crate::options::{Background, Durability, Options};
 use crate::reader::Reader;
 use crate::record::RecordBuf;
@@ -48,6 +53,9 @@ pub(crate) struct Core {
     /// The end of what recovery found in the log.
     recovered_end: u64,
     committer: Committer,
+    catalog: CatalogWriter,
+    /// The keys of the newest records.
+    once: Mutex<OnceTable>,
     /// Held while a segment is being sealed.
     sealing: Mutex<seal::Sealer>,
 }

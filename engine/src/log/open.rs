@@ -1,9 +1,11 @@
 //! Opening a log for appending: create it, or recover it.
 
+use crate::catalog::CatalogWriter;
 use crate::commit::{Committer, Seed};
 use crate::error::{Error, Result};
 use crate::log::{Core, Log, identity, seal, start_threads};
 use crate::names::{IDENTITY, LOCK, is_temporary};
+use crate::once::OnceTable;
 use crate::options::Options;
 use crate::recovery::{inspect, settle};
 use crate::storage::{DirStorage, Lock, Storage};
@@ -95,7 +97,9 @@ impl Options {
         let random = storage.random().map_err(Error::io("draw a random id for", storage.describe("")))?;
         let incarnation = Incarnation(random);
         let mut found = inspect(&storage, log_id, u64::MAX, &Chain::default())?;
+        found.check_seqs()?;
         settle(&storage, log_id, incarnation, &mut found)?;
+        let catalog = CatalogWriter::new(&found.stored);
         found.report.damaged.splice(0..0, identity_damage);
 
         let view = Arc::new(View::new(found.chain, found.next_seq));
@@ -109,6 +113,8 @@ impl Options {
             view,
             recovered_end: found.next_seq,
             committer,
+            catalog,
+            once: Mutex::new(OnceTable::default()),
             sealing: Mutex::new(seal::Sealer::default()),
         });
         let threads = start_threads(&core)?;

@@ -170,7 +170,7 @@ impl Core {
                 _ => None,
             })
             .collect();
-        let mut frontier = Frontier::new();
+        let mut frontier = chain.removed.frontier().clone();
         let mut damaged = Vec::new();
         for slot in sealed.into_iter().rev() {
             match slot.file(&self.storage, self.log_id)?.merkle() {

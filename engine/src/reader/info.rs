@@ -1,5 +1,6 @@
 //! What a log consists of, for people and programs that look after it.
 
+use crate::catalog::{self, Hold, Removal};
 use crate::commit::{HEAD_BYTES, Head};
 use crate::error::{Error, Result};
 use crate::gap::Gap;
@@ -33,6 +34,10 @@ pub struct LogInfo {
     pub direct_io: Option<bool>,
     /// The segments, in order.
     pub segments: Vec<SegmentInfo>,
+    /// What retention has removed.
+    pub removals: Vec<Removal>,
+    /// What keeps records from being removed by retention.
+    pub holds: Vec<Hold>,
     /// Files in quarantine: bytes that recovery took out of the log and kept.
     pub quarantine: Vec<String>,
 }
@@ -68,8 +73,8 @@ impl Reader {
     /// # Errors
     /// What the operating system says; a segment that can't be read is told in its [`SegmentInfo`].
     pub fn info(&self) -> Result<LogInfo> {
-        self.refresh()?;
         let source = self.source();
+        source.look()?;
         let (identity, _) = identity::read_or_told(&*source.storage)?;
         // In this order: the list is to have every segment of what is visible.
         let visible = self.end_seq();
@@ -115,6 +120,8 @@ impl Reader {
             listed => listed.map_err(Error::io("list", source.storage.describe(QUARANTINE)))?,
         };
         quarantine.sort_unstable();
+        // Of one that is damaged, what can be read of it; verifying tells the damage.
+        let catalog = catalog::file::read(&*source.storage, source.log_id)?.catalog;
         Ok(LogInfo {
             path: source.storage.describe(""),
             log_id: self.id(),
@@ -125,6 +132,8 @@ impl Reader {
             sealed_body_bytes,
             direct_io: direct_io(&*source.storage),
             segments,
+            removals: catalog.removed().removals().iter().map(|removal| Removal::clone(removal)).collect(),
+            holds: catalog.holds().to_vec(),
             quarantine,
         })
     }
@@ -135,8 +144,8 @@ impl Reader {
     /// # Errors
     /// What the operating system says.
     pub fn gaps(&self) -> Result<Vec<Gap>> {
-        self.refresh()?;
         let source = self.source();
+        source.look()?;
         let mut gaps = Vec::new();
         for segment in &source.view.chain().segments {
             let Segment::Sealed(slot) = segment else { continue };

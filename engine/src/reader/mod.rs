@@ -8,10 +8,12 @@ mod shape;
 mod tail;
 mod verify;
 
+use crate::catalog::{self, Catalog, Hold, Removal};
 use crate::error::{Damage, Error, Result};
 use crate::names::SegmentName;
 use crate::raw::ReadAhead;
 use crate::record::{Record, RecordBuf};
+use crate::retention::{RetentionPolicy, RetentionReport, plan};
 use crate::sealed::{SealedFile, SealedSlot};
 use crate::storage::DirStorage;
 use crate::view::View;
@@ -66,7 +68,7 @@ impl Reader {
     }
 
     pub(crate) fn live(storage: Arc<dyn Storage>, log_id: LogId, view: Arc<View>) -> Self {
-        Self { source: Source { storage, log_id, view, attachment: None } }
+        Self { source: Source::live(storage, log_id, view) }
     }
 
     pub(crate) fn source(&self) -> &Source {
@@ -78,9 +80,9 @@ impl Reader {
         self.source.log_id
     }
 
-    /// The seq of the first record there is.
+    /// The seq of the first record that there is, or will be: those before it have been removed by retention.
     pub fn first_seq(&self) -> u64 {
-        self.source.view.chain().segments.first().map_or(0, |segment| segment.base_seq())
+        self.source.view.chain().first_seq()
     }
 
     /// The seq after the last record that this reader sees. A reader in another process than the writer looks again at
@@ -101,6 +103,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::Damaged`] if it can't be read; all others still can. [`Error::Gap`] if it is missing, and the log says so.
+    /// [`Error::Removed`] if retention has removed it.
     pub fn get(&self, seq: u64) -> Result<Option<RecordBuf>> {
         let mut buffer = ReadBuffer::new();
         Ok(self.get_into(seq, &mut buffer)?.map(|record| record.to_owned()))
@@ -119,7 +122,7 @@ impl Reader {
         }
         self.source.with_retries(|| {
             let chain = self.source.view.chain();
-            let Some((index, _)) = chain.find(seq) else { return Err(self.source.no_segment()) };
+            let Some((index, _)) = chain.find(seq) else { return Err(self.source.no_segment(seq)) };
             buffer.read(&self.source, &chain, index, seq, ReadAhead::None)
         })?;
         Ok(buffer.current())
@@ -132,8 +135,47 @@ impl Reader {
     /// # Errors
     /// What the operating system says.
     pub fn scan(&self, range: ScanRange) -> Result<Scan> {
-        self.refresh()?;
+        self.source.look()?;
         Ok(Scan::new(self.source.clone(), range))
+    }
+
+    /// What retention has removed from the log, from seq 0 on, as the log's catalog has it now.
+    ///
+    /// # Errors
+    /// As [`Reader::holds`].
+    pub fn removals(&self) -> Result<Vec<Removal>> {
+        Ok(self.catalog()?.removed().removals().iter().map(|removal| Removal::clone(removal)).collect())
+    }
+
+    /// What [`crate::Log::retain`] would remove now. Needs no lock, and changes nothing, whatever the policy says of dry runs.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] if the policy has no limit, [`Error::Damaged`] if the catalog is lost, and what the operating
+    /// system says.
+    pub fn plan_retention(&self, policy: &RetentionPolicy) -> Result<RetentionReport> {
+        let policy = policy.clone().dry_run(true);
+        policy.check()?;
+        self.source.relist()?;
+        self.source.with_retries(|| {
+            let plan = plan(&self.source, &self.source.view.chain(), &self.catalog()?, &policy)?;
+            Ok(plan.report)
+        })
+    }
+
+    /// The holds that keep records from being removed by retention, as the log's catalog has them now.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the catalog is, and what the operating system says.
+    pub fn holds(&self) -> Result<Vec<Hold>> {
+        Ok(self.catalog()?.holds().to_vec())
+    }
+
+    fn catalog(&self) -> Result<Catalog> {
+        let stored = catalog::file::read(&*self.source.storage, self.source.log_id)?;
+        match stored.damage.into_iter().next().filter(|_| stored.is_lost) {
+            Some(damage) => Err(Error::Damaged(damage)),
+            None => Ok(stored.catalog),
+        }
     }
 
     /// Follows the log from `seq` on: the records there are, then those to come.
@@ -143,11 +185,25 @@ impl Reader {
 }
 
 impl Source {
+    /// The source of readers in the writer's process.
+    pub(crate) fn live(storage: Arc<dyn Storage>, log_id: LogId, view: Arc<View>) -> Self {
+        Self { storage, log_id, view, attachment: None }
+    }
+
     pub(crate) fn refresh(&self) -> Result<()> {
         match &self.attachment {
             Some(attachment) => attachment.refresh(&self.storage, self.log_id, &self.view),
             None => Ok(()),
         }
+    }
+
+    /// As [`Source::refresh`], and leaves out what retention has removed since, of which a head doesn't tell.
+    pub(crate) fn look(&self) -> Result<()> {
+        self.refresh()?;
+        if self.is_attached() && catalog::file::base_seq(&*self.storage)? > self.view.chain().removed.end_seq() {
+            return self.relist();
+        }
+        Ok(())
     }
 
     /// Looks at the directory anew, unless the writer is in this process and says itself what changes.
@@ -189,14 +245,18 @@ impl Source {
         read()
     }
 
-    /// The error for all records before the first that a file holds.
-    pub(crate) fn no_segment(&self) -> Error {
-        let first = self.view.chain().segments.first().map(|segment| segment.base_seq());
+    /// The error for `seq`, which is before the first record that a file holds.
+    pub(crate) fn no_segment(&self, seq: u64) -> Error {
+        let chain = self.view.chain();
+        if let Some(removal) = chain.removed.find(seq) {
+            return Error::Removed(Arc::clone(removal));
+        }
+        let first = chain.segments.first().map(|segment| segment.base_seq());
         Error::Damaged(Damage {
             path: self.storage.describe(""),
             offset: 0,
             detail: "no file holds the record".into(),
-            first_seq: Some(0),
+            first_seq: Some(chain.removed.end_seq()),
             end_seq: Some(first.unwrap_or_else(|| self.view.visible_seq())),
         })
     }

@@ -95,7 +95,8 @@ impl ScanRange {
 /// The records of a range, one after the other. Memory is that of one block, whatever the range.
 ///
 /// [`Scan::advance`] borrows each record; as an [`Iterator`] it returns owned ones. After an error about damage, the
-/// scan goes on behind what is damaged. It goes on over gaps, and [`Scan::gaps`] tells them.
+/// scan goes on behind what is damaged. It goes on over gaps, and [`Scan::gaps`] tells them. What retention had removed before is
+/// left out: a scan begins at the first record that there is.
 #[derive(Debug)]
 pub struct Scan {
     source: Source,
@@ -115,15 +116,15 @@ impl Scan {
         // In this order: a segment is in the list before its records are visible, and the next may begin at any time.
         let end = range.end_seq.min(source.view.visible_seq());
         let chain = source.view.chain();
-        let next = range.first_seq;
+        let next = range.first_seq.max(chain.removed.end_seq());
         Self { source, range, chain, buffer: ReadBuffer::new(), next, end, segment_end: 0, gaps: Vec::new() }
     }
 
     /// The next record; `None` at the end of the range.
     ///
     /// # Errors
-    /// [`Error::Damaged`] for records that can't be read; the scan may be continued behind them. Anything else comes
-    /// again if it is.
+    /// [`Error::Damaged`] for records that can't be read, [`Error::Removed`] for those that retention has removed since the
+    /// scan began; the scan may be continued behind them. Anything else comes again if it is.
     pub fn advance(&mut self) -> Result<Option<Record<'_>>> {
         loop {
             if self.next >= self.end {
@@ -153,6 +154,10 @@ impl Scan {
                     self.pass(first, end);
                     return Err(Error::Damaged(damage));
                 }
+                Err(Error::Removed(removal)) => {
+                    self.pass(removal.first_seq, removal.end_seq);
+                    return Err(Error::Removed(removal));
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -177,7 +182,7 @@ impl Scan {
         let ahead = if self.range.reverse { ReadAhead::Backward } else { ReadAhead::Forward };
         let segment_end = &mut self.segment_end;
         source.with_retries(|| {
-            let Some((index, end)) = chain.find(seq) else { return Err(source.no_segment()) };
+            let Some((index, end)) = chain.find(seq) else { return Err(source.no_segment(seq)) };
             let outcome = Self::read_in(source, chain, &mut self.buffer, &self.range, (index, end, seq), ahead);
             *segment_end = if ahead == ReadAhead::Forward { end } else { 0 };
             if outcome.is_err() {

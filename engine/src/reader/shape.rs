@@ -12,8 +12,8 @@ impl Reader {
     /// # Errors
     /// What the operating system says.
     pub fn shape(&self, end_seq: u64) -> Result<Shape> {
-        self.refresh()?;
         let source = self.source();
+        source.look()?;
         let chain = source.view.chain();
         let mut shape = Shape::new();
         for (index, segment) in chain.segments.iter().enumerate() {
@@ -43,7 +43,7 @@ impl Reader {
             match scan.advance() {
                 Ok(Some(record)) => shape.observe(record.body())?,
                 Ok(None) => return Ok(()),
-                Err(Error::Damaged(_)) => {}
+                Err(Error::Damaged(_) | Error::Removed(_)) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -35,7 +35,8 @@ impl Tail {
     /// closed in this process.
     ///
     /// # Errors
-    /// [`crate::Error::Damaged`] if the record can't be read; the next call goes on behind what is damaged.
+    /// [`crate::Error::Damaged`] if the record can't be read, [`crate::Error::Removed`] if retention has removed it; the next
+    /// call goes on behind what is damaged or removed.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Option<RecordBuf>> {
         loop {
             if !self.wait(timeout)? {
@@ -64,8 +65,10 @@ impl Tail {
                 Ok(record)
             }
             Err(error) => {
-                if let Error::Damaged(damage) = &error {
-                    self.next = damage.end_seq.unwrap_or(0).max(self.next + 1);
+                match &error {
+                    Error::Damaged(damage) => self.next = damage.end_seq.unwrap_or(0).max(self.next + 1),
+                    Error::Removed(removal) => self.next = removal.end_seq,
+                    _ => {}
                 }
                 Err(error)
             }

@@ -1,6 +1,7 @@
 //! Verifying a log: reading every byte of it again, from the files and not from memory.
 
 use crate::LogId;
+use crate::catalog::{self, Removal};
 use crate::error::{Damage, Error, Result};
 use crate::gap::Gap;
 use crate::log::identity;
@@ -39,6 +40,8 @@ pub struct VerifyReport {
     pub damage: Vec<Damage>,
     /// What the log itself says is missing, since a repair could not bring it back. No damage.
     pub gaps: Vec<Gap>,
+    /// What retention has removed. No damage: what follows is proven from the hash tree that is kept of it.
+    pub removals: Vec<Removal>,
     /// How many nodes of the hash tree were taken as the segments state them, since records below them are in gaps: each
     /// stands over at most 256 records, whose own checksums hold.
     pub unproven: u64,
@@ -76,10 +79,11 @@ impl Reader {
     /// # Errors
     /// Only what keeps it from reading; what it finds is in the report.
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<VerifyReport> {
-        self.refresh()?;
         let source = self.source();
+        source.look()?;
         let (end_seq, mut chain) = (self.end_seq(), source.view.chain());
-        let (_, damage) = identity::read_or_told(&*source.storage)?;
+        let (_, mut damage) = identity::read_or_told(&*source.storage)?;
+        damage.extend(catalog::file::read(&*source.storage, source.log_id)?.damage);
         let mut verification = Verification {
             reader: self,
             report: VerifyReport {
@@ -93,6 +97,7 @@ impl Reader {
                 root: None,
                 damage,
                 gaps: Vec::new(),
+                removals: Vec::new(),
                 unproven: 0,
                 indexes: Vec::new(),
             },
@@ -101,6 +106,7 @@ impl Reader {
         };
         let mut before_raws: Option<Verification<'_>> = None;
         let mut index = 0;
+        verification.skip_removed(&chain);
         while let Some(segment) = chain.segments.get(index).filter(|s| s.base_seq() <= verification.report.end_seq) {
             let (name, end) = (segment.name(), chain.end_of(index));
             if let Segment::Raw(_) = segment {
@@ -119,8 +125,9 @@ impl Reader {
                 if chain.segments.iter().any(|segment| segment.name() == name) {
                     verification.gone(name, end);
                 } else {
-                    // It was sealed meanwhile, alone or with those before it.
+                    // It was sealed meanwhile, alone or with those before it; or removed by retention.
                     verification = before_raws.take().unwrap_or(verification);
+                    verification.skip_removed(&chain);
                     let first_seq = verification.expected_seq;
                     index = chain.segments.partition_point(|segment| segment.base_seq() < first_seq);
                     continue;
@@ -137,6 +144,17 @@ impl Reader {
 }
 
 impl Verification<'_> {
+    /// Goes on behind what retention has removed, from the tree over that.
+    fn skip_removed(&mut self, chain: &Chain) {
+        let removed = &chain.removed;
+        self.report.removals = removed.removals().iter().map(|removal| Removal::clone(removal)).collect();
+        if self.expected_seq < removed.end_seq() {
+            self.expected_seq = removed.end_seq();
+            self.report.end_seq = self.report.end_seq.max(self.expected_seq);
+            self.tree = Some(removed.frontier().clone());
+        }
+    }
+
     /// The file of a segment that readers count on is not there.
     fn gone(&mut self, name: SegmentName, end: u64) {
         self.tree = None;
@@ -169,6 +187,8 @@ impl Verification<'_> {
         let names = source.storage.list("").map_err(Error::io("list", source.storage.describe("")))?;
         let mut names: Vec<_> = names.iter().filter_map(|name| SegmentName::parse(name)).collect();
         names.sort_unstable();
+        // What a retention that was cut off has still to remove.
+        names.retain(|name| name.base_seq >= chain.removed.end_seq());
         // A repair that was cut off may have left a damaged segment beside the one that replaces it.
         let holds = |segment: &Segment, name: &SegmentName| match segment {
             Segment::Sealed(slot) => slot.name.base_seq == name.base_seq && slot.name.ordinal >= name.ordinal,

@@ -29,6 +29,11 @@ impl<'a> Record<'a> {
         self.0.incarnation
     }
 
+    /// The key that it was appended with by [`crate::Log::append_once`]; empty if it has none.
+    pub fn key(&self) -> &'a [u8] {
+        self.0.key
+    }
+
     /// The body: one MessagePack map, byte for byte as it was appended.
     pub fn body(&self) -> &'a [u8] {
         self.0.body

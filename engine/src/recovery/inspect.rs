@@ -1,10 +1,12 @@
 //! Reading what the files of a log hold, and deciding where the log ends. Changes nothing.
 
+use crate::catalog::{self, Stored};
 use crate::error::{Damage, Error, Result};
 use crate::names::{self, QUARANTINE, SegmentKind, SegmentName};
 use crate::raw::frame::SEQ_LIMIT;
-use crate::raw::{self, BadRange, RawSegment, Scan, Scanner, read_header};
-use crate::recovery::report::{Dropped, RecoveryReport};
+use crate::raw::{self, RawSegment, Scan, Scanner, read_header};
+use crate::recovery::ending::judge_end;
+use crate::recovery::report::RecoveryReport;
 use crate::sealed::SealedFile;
 use crate::view::{Chain, Segment};
 use crate::{LogId, Storage};
@@ -21,6 +23,8 @@ pub(crate) struct Inspected {
     /// The names of the segments' files, in order.
     pub(crate) names: Vec<SegmentName>,
     pub(crate) chain: Chain,
+    /// What the catalog says.
+    pub(crate) stored: Stored,
     /// What has been found so far; [`super::settle`] completes it.
     pub(crate) report: RecoveryReport,
     pub(crate) next_seq: u64,
@@ -33,6 +37,27 @@ pub(crate) struct Inspected {
     pub(crate) uncounted: Option<Range<u64>>,
     /// The raw segment that was active, with the end of what it holds, unless it was closed as it should be.
     pub(crate) unclean: Option<Unclean>,
+}
+
+impl Inspected {
+    /// Whether it is known which seqs have been given out.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the catalog is lost and there are no segments: it may have told that all were removed, and
+    /// seqs would be given twice.
+    pub(crate) fn check_seqs(&self) -> Result<()> {
+        match self.stored.damage.first().filter(|_| self.stored.is_lost && self.chain.segments.is_empty()) {
+            None => Ok(()),
+            Some(damage) => Err(Error::Damaged(Damage {
+                detail: format!(
+                    "{}; without any segment nothing tells which seqs have been given out: put a copy of the catalog or of \
+                     the segments back",
+                    damage.detail
+                ),
+                ..damage.clone()
+            })),
+        }
+    }
 }
 
 /// The raw segment that a writer left without its final marker.
@@ -53,13 +78,20 @@ pub(crate) struct Unclean {
 pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64, known: &Chain) -> Result<Inspected> {
     let names = storage.list("").map_err(Error::io("list", storage.describe("")))?;
     let mut leftovers: Vec<_> = names.iter().filter(|name| names::is_temporary(name)).cloned().collect();
-    let mut segments = segments_in(&names);
+    let listed = segments_in(&names);
+    let mut segments = listed.clone();
     // A name is never used twice, not even that of a file that was set aside.
-    let named = segments.iter().copied().chain(quarantined(storage)?).map(|name| name.ordinal);
+    // After the listing: a file that retention has removed before it is told of in the catalog by now.
+    let stored = catalog::file::read(&**storage, log_id)?;
+    let removed_end = stored.catalog.removed().end_seq();
+    let named = segments.iter().copied().chain(quarantined(storage)?).map(|name| name.ordinal).chain([stored.ordinal]);
     let next_ordinal = named.max().map_or(1, |ordinal| ordinal.saturating_add(1));
+    leftovers.extend(segments.iter().filter(|name| name.base_seq < removed_end).map(ToString::to_string));
+    segments.retain(|name| name.base_seq >= removed_end);
     let mut sealed: Vec<_> = segments.iter().copied().filter(|name| name.kind == SegmentKind::Sealed).collect();
     let mut raws: Vec<_> = segments.iter().copied().filter(|name| name.kind == SegmentKind::Raw).collect();
     let (mut report, mut unreadable) = (RecoveryReport::default(), Vec::new());
+    report.damaged.extend(stored.damage.iter().cloned());
     drop_sealed_twice(storage, log_id, &mut sealed, &mut unreadable, &mut leftovers, &mut report)?;
     segments.retain(|name| !leftovers.contains(&name.to_string()));
     leftovers.extend(orphaned_indexes(&segments));
@@ -70,6 +102,7 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
         last_sealed_end(storage, log_id, is_whole_look, &mut sealed, &raws, &mut unreadable, &mut report)?;
     // No raw segment goes on the word of a file's name.
     let read_end = if is_read { sealed_end } else { readable_end(storage, log_id, &sealed)? };
+    let sealed_end = sealed_end.max(removed_end);
     drop_sealed(read_end, &mut raws, &mut leftovers);
     drop_replaced(storage, log_id, &mut raws, &mut leftovers, &mut unreadable, &mut report)?;
     let mut opened = Vec::with_capacity(raws.len());
@@ -103,9 +136,9 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
         }
     }
 
-    let first_base = sealed.first().or(raws.first()).map_or(0, |first| first.base_seq);
+    let first_base = sealed.first().or(raws.first()).map_or(removed_end, |first| first.base_seq);
     let raw_base = raws.first().map_or(sealed_end, |first| first.base_seq);
-    for (from, to) in [(0, first_base), (sealed_end, raw_base)] {
+    for (from, to) in [(removed_end, first_base), (sealed_end, raw_base)] {
         let is_told = report.damaged.iter().any(|damage| damage.first_seq == Some(from));
         report.damaged.extend((from < to && !is_told).then(|| hole(storage, from, to)));
     }
@@ -137,13 +170,14 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     report.clean = unclean.is_none() && report.damaged.is_empty();
     (report.next_seq, report.watermark) = (end_seq, watermark);
 
-    let mut chain = Chain::default();
+    let mut chain = Chain { removed: Arc::clone(stored.catalog.removed()), ..Chain::default() };
     chain.segments.extend(sealed.into_iter().map(|name| Segment::Sealed(known.slot(name))));
     chain.segments.extend(opened.into_iter().map(Segment::Raw));
     chain.segments.sort_by_key(Segment::name);
     Ok(Inspected {
-        names: segments,
+        names: listed,
         chain,
+        stored,
         report,
         next_seq: end_seq,
         next_ordinal,
@@ -413,64 +447,12 @@ fn hole(storage: &Arc<dyn Storage>, from: u64, to: u64) -> Damage {
     }
 }
 
-fn cut_short(raw: &RawSegment, scan: &Scan, end: u64) -> Damage {
+pub(super) fn cut_short(raw: &RawSegment, scan: &Scan, end: u64) -> Damage {
     Damage {
         path: raw.path.clone(),
         offset: scan.end_offset,
         detail: "the records end before what the log has acknowledged".into(),
         first_seq: Some(scan.end_seq()),
         end_seq: Some(end),
-    }
-}
-
-/// What the last raw segment's end means.
-struct Ending {
-    end_seq: u64,
-    damaged: Vec<Damage>,
-    dropped: Option<Dropped>,
-    clean: bool,
-}
-
-fn judge_end(raw: &RawSegment, watermark: u64) -> Ending {
-    let scan = raw.scan();
-    let mut ending = Ending { end_seq: scan.end_seq(), damaged: Vec::new(), dropped: None, clean: scan.closed };
-    for bad in &scan.bad {
-        ending.clean = false;
-        if bad.unfinished && bad.first_seq >= watermark {
-            ending.end_seq = bad.first_seq;
-            ending.dropped = Some(dropped(raw, &scan, bad));
-            return ending;
-        }
-        ending.damaged.push(raw.damage(bad));
-    }
-    // Nothing tells how many records the last bad range held. So that what is missing stays so, and no seq is ever given
-    // to two records, the log goes on behind as many as there can have been.
-    if let (Some(bad), Some(damage)) = (scan.bad.last(), ending.damaged.last_mut())
-        && bad.records_max > 0
-    {
-        ending.end_seq = bad.first_seq.saturating_add(bad.records_max).clamp(watermark, SEQ_LIMIT.max(watermark));
-        damage.end_seq = Some(ending.end_seq);
-        damage.detail += &format!("; nothing tells how many records they held: {} at most", bad.records_max);
-    }
-    if ending.end_seq < watermark {
-        ending.damaged.push(cut_short(raw, &scan, watermark));
-        ending.end_seq = watermark;
-    }
-    ending
-}
-
-fn dropped(raw: &RawSegment, scan: &Scan, bad: &BadRange) -> Dropped {
-    let intact: u64 =
-        scan.positions.runs(bad.first_seq - scan.base_seq, u64::MAX).iter().map(|(from, to)| to - from).sum();
-    // Frames without records may follow as well.
-    let end = scan.bad.last().map_or(bad.end, |last| last.end).max(scan.end_offset);
-    Dropped {
-        path: raw.path.clone(),
-        offset: bad.start,
-        bytes: end.saturating_sub(bad.start),
-        detail: bad.why.clone(),
-        first_seq: bad.first_seq,
-        possibly_acknowledged: intact,
-        kept_in: None,
     }
 }

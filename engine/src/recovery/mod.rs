@@ -8,6 +8,7 @@
 //! commits may have been under way: it is damage if the bytes are not what an unfinished write leaves, and otherwise
 //! unknown, so that the readable prefix ends there.
 
+mod ending;
 mod inspect;
 mod report;
 mod settle;

@@ -16,9 +16,10 @@ mod rebuild;
 mod report;
 mod restore;
 
+use crate::catalog;
 use crate::error::{Damage, Error, Result};
 use crate::log::{identity, take_lock};
-use crate::names::{IDENTITY, QUARANTINE};
+use crate::names::{CATALOG, IDENTITY, QUARANTINE};
 use crate::options::{Background, Options};
 use crate::reader::Reader;
 use crate::recovery::{Inspected, inspect, settle};
@@ -102,13 +103,18 @@ impl Repair {
         let random = storage.random().map_err(Error::io("draw a random id for", storage.describe("")))?;
         let incarnation = Incarnation(random);
         let mut found = inspect(&storage, log_id, u64::MAX, &Chain::default())?;
+        found.check_seqs()?;
+        if !found.stored.damage.is_empty() {
+            report.replaced.push(self.catalog(&*storage, log_id, &mut found)?);
+            report.damage.extend(found.stored.damage.iter().cloned());
+        }
         if self.apply {
             settle(&storage, log_id, incarnation, &mut found)?;
         }
         report.recovery = found.report.clone();
         let reader = reader(&storage, log_id, &found);
         let verified = reader.verify(&mut |_| ())?;
-        report.damage.extend(verified.damage.iter().filter(|damage| !is_of_identity(&*storage, damage)).cloned());
+        report.damage.extend(verified.damage.iter().filter(|damage| !is_told(&*storage, damage)).cloned());
         report.indexes = verified.indexes;
 
         let mut restore = Restore::find(&storage, log_id, &reader, self.apply)?;
@@ -148,6 +154,19 @@ impl Repair {
         }
         Ok(replaced)
     }
+
+    /// Writes what could be read of the catalog in place of a damaged one. Where nothing could, it is empty then: what had
+    /// been removed becomes a gap, since nothing tells any more why it isn't there.
+    fn catalog(&self, storage: &dyn Storage, log_id: LogId, found: &mut Inspected) -> Result<Replaced> {
+        let mut replaced = Replaced { files: vec![CATALOG.to_owned()], ..Replaced::default() };
+        if self.apply {
+            replaced.kept.extend(keep::copy(storage, CATALOG)?);
+            catalog::file::write(storage, log_id, found.next_ordinal, &found.stored.catalog)?;
+            found.next_ordinal += 1;
+            replaced.by = Some(CATALOG.to_owned());
+        }
+        Ok(replaced)
+    }
 }
 
 /// Makes names durable that who ended in the middle of something has left in the system's memory only: other files are
@@ -175,8 +194,9 @@ fn find_identity(storage: &dyn Storage) -> Result<(FileHeader, Vec<Damage>)> {
     }
 }
 
-fn is_of_identity(storage: &dyn Storage, damage: &Damage) -> bool {
-    damage.path == storage.describe(IDENTITY)
+/// Whether the damage is of a file that has been looked at before the records.
+fn is_told(storage: &dyn Storage, damage: &Damage) -> bool {
+    [IDENTITY, CATALOG].iter().any(|name| damage.path == storage.describe(name))
 }
 
 /// A reader of what was found, as it stands.

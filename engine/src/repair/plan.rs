@@ -78,7 +78,9 @@ pub(super) fn plan(
         check_size(storage, part)?;
     }
     let last = sealed.last().and_then(|part| boundary(Some(part), None, sealed_end));
-    let mut groups = group_sealed(sealed);
+    let removed = found.chain.removed.frontier();
+    let last = last.or_else(|| Some(removed.clone()).filter(|removed| removed.size() == sealed_end));
+    let mut groups = group_sealed(sealed, removed);
     // Those behind the last that is damaged can stay as they are.
     raw.truncate(raw.iter().rposition(|part| part.is_bad).map_or(0, |last| last + 1));
     groups.extend(group_raw(raw, last));
@@ -116,7 +118,7 @@ impl Planner<'_> {
     fn sealed_parts(&self, raw: Option<SegmentName>) -> Result<(Vec<Part>, u64)> {
         let chain = &self.found.chain;
         let mut parts: Vec<Part> = Vec::new();
-        let mut expected = 0;
+        let mut expected = chain.removed.end_seq();
         for (index, segment) in chain.segments.iter().enumerate() {
             let Segment::Sealed(slot) = segment else { break };
             let name = slot.name;
@@ -238,9 +240,6 @@ fn check_size(storage: &Arc<dyn Storage>, part: &Part) -> Result<()> {
 
 /// The hash tree before the record `seq`, where `left` ends and `right` begins, if one of them tells.
 fn boundary(left: Option<&Part>, right: Option<&Part>, seq: u64) -> Option<Frontier> {
-    if seq == 0 {
-        return Some(Frontier::new());
-    }
     let ends = |part: Option<&Part>| match part?.from {
         From::Sealed(ref file) => file.merkle().ok(),
         _ => None,
@@ -249,10 +248,13 @@ fn boundary(left: Option<&Part>, right: Option<&Part>, seq: u64) -> Option<Front
     known.or_else(|| ends(right).map(|ends| ends.start).filter(|start| start.size() == seq))
 }
 
-/// The damaged ones of `parts`, each by itself; together with the next one, if nothing tells the tree in between.
-fn group_sealed(parts: Vec<Part>) -> Vec<Group> {
+/// `removed` is the tree over what retention removed. The damaged ones of `parts`, each by itself; together with the next one, if nothing tells the tree in between.
+fn group_sealed(parts: Vec<Part>, removed: &Frontier) -> Vec<Group> {
     let tree_at = |index: usize| {
         let seq = parts[index].seqs.start;
+        if seq == removed.size() {
+            return Some(removed.clone());
+        }
         boundary(index.checked_sub(1).map(|before| &parts[before]), Some(&parts[index]), seq)
     };
     let mut trees: Vec<Option<Frontier>> = (0..parts.len()).map(tree_at).collect();
@@ -293,7 +295,7 @@ fn group_raw(parts: Vec<Part>, start: Option<Frontier>) -> Vec<Group> {
             None => {
                 bytes = own;
                 let first = groups.is_empty();
-                let start = if part.seqs.start == 0 { Some(Frontier::new()) } else { start.clone().filter(|_| first) };
+                let start = start.clone().filter(|_| first);
                 groups.push(Group { parts: vec![part], start, end: None });
             }
         }

@@ -205,7 +205,7 @@ impl Kept {
         match (log.get(self.seqs.start), cursor.current()) {
             (Ok(Some(found)), Some(own)) => Ok(found.as_record().incarnation() == own.incarnation
                 && (found.timestamp(), found.body()) == (own.timestamp, own.body)),
-            (Err(error), _) if !error.is_damage() && !matches!(error, Error::Gap(_)) => Err(error),
+            (Err(error), _) if !is_missing(&error) => Err(error),
             _ => Ok(false),
         }
     }
@@ -230,7 +230,7 @@ fn append(kept: &Kept, first_new: u64, log: &Log) -> Result<Vec<(u64, u64, u64)>
         if is_there {
             return Ok(());
         }
-        batch.push_raw(Some(record.timestamp), record.body)?;
+        batch.push_keyed_raw(record.key, Some(record.timestamp), record.body)?;
         if batch.bytes() >= BATCH_BYTES {
             log.append_batch(&mut batch)?;
             batch.clear();
@@ -248,7 +248,12 @@ fn holds(log: &Log, seq: u64, timestamp: Timestamp, body: &[u8]) -> Result<bool>
     }
     match log.get(seq) {
         Ok(found) => Ok(found.is_some_and(|found| (found.timestamp(), found.body()) == (timestamp, body))),
-        Err(error) if error.is_damage() || matches!(error, Error::Gap(_)) => Ok(false),
+        Err(error) if is_missing(&error) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the record isn't there, for whatever reason.
+fn is_missing(error: &Error) -> bool {
+    error.is_damage() || matches!(error, Error::Gap(_) | Error::Removed(_))
 }

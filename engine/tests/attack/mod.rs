@@ -68,7 +68,7 @@ pub(crate) fn raws(disk: &SimDisk) -> Vec<String> {
 }
 
 impl Fixture {
-    /// Two sealed segments with their indexes, a closed raw segment, and an active one that was not closed.
+    /// A catalog with a hold, two sealed segments with their indexes, a closed raw segment, and an active one that was not closed.
     pub(crate) fn small(salt: u64) -> Self {
         Self::small_on(SEED, salt)
     }
@@ -80,6 +80,7 @@ impl Fixture {
         append(&log, salt, 12, 4_000);
         append_batch(&log, salt, 3, 50);
         log.seal().unwrap();
+        log.hold("case 7", 3..9, "a court asked").unwrap();
         append(&log, salt, 3, 80);
         log.seal().unwrap();
         append_batch(&log, salt, 4, 60);

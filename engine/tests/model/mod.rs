@@ -16,6 +16,8 @@ pub(crate) fn options() -> Options {
 pub(crate) struct Model {
     appended: Vec<(Timestamp, BTreeMap<String, String>)>,
     durable: usize,
+    /// Whether a hold was asked for, and whether that was acknowledged.
+    held: Option<bool>,
     /// Counts the recoveries, so that a record that was given up and comes back is known from the one in its place.
     generation: u32,
 }
@@ -70,6 +72,11 @@ impl Model {
         let log = options().open_or_create_on(disk.storage()).unwrap_or_else(|error| panic!("{context}: {error}"));
         let report = log.recovery();
         assert!(report.is_complete(), "{context}: {report:?}");
+        match (self.held, &log.holds().unwrap_or_else(|error| panic!("{context}: {error}"))[..]) {
+            (None | Some(false), []) => {}
+            (Some(_), [hold]) => assert_eq!((hold.first_seq, hold.end_seq), (3, None), "{context}"),
+            (held, holds) => panic!("{context}: a hold was asked for: {held:?}; there are {holds:?}"),
+        }
         let found = self.compare(&log.reader(), context);
         assert_eq!(found as u64, log.next_seq(), "{context}");
         // What was not acknowledged and is not there will never be.
@@ -119,7 +126,7 @@ pub(crate) fn run_appends(disk: &SimDisk, model: &mut Model) -> Result<Log> {
     Ok(log)
 }
 
-/// Appends singly and in batches, rolls, seals, closes and reopens.
+/// Appends singly and in batches, rolls, makes a hold, seals, closes and reopens.
 pub(crate) fn run_scenario(disk: &SimDisk, model: &mut Model) -> Result<()> {
     let log = options().open_or_create_on(disk.storage())?;
     for size in [10, 600, 5_000] {
@@ -128,6 +135,9 @@ pub(crate) fn run_scenario(disk: &SimDisk, model: &mut Model) -> Result<()> {
     log.maintain()?;
     model.append_batch(&log, 20, 900)?;
     model.durable = model.appended.len();
+    model.held = Some(false);
+    log.hold("case 7", 3.., "a court asked")?;
+    model.held = Some(true);
     for _ in 0..6 {
         model.append(&log, 9_000)?;
     }

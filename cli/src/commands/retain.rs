@@ -1,0 +1,96 @@
+//! `annals retain`: what is old or too much goes, from the beginning of the log on.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use annals::{Background, Options, Reader, RetentionPolicy, RetentionReport};
+
+use crate::args::LogArg;
+use crate::commands::append::{parse_size, tell_recovery};
+use crate::failure::Result;
+use crate::output::{OutputArgs, bytes, count, facts, plural, report};
+use crate::time::{Rfc3339, parse_age};
+
+/// Remove whole sealed segments from the beginning of a log, by age, bytes or records.
+///
+/// A segment goes if any of the limits says so; the first that is not due, is held (`annals hold`), is damaged or isn't sealed ends
+/// it. The log keeps a durable record of what was removed, when and why, and the hash tree over it, so that what is left can
+/// still be verified. Seqs are never given again. It needs the log's lock; with --dry-run it doesn't.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("limit").required(true).multiple(true).args(["older_than", "max_bytes", "max_records"])))]
+pub(crate) struct Args {
+    #[command(flatten)]
+    log: LogArg,
+
+    /// Segments whose records are all older than this: 90d, 12h, 2 weeks, 1 year
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    older_than: Option<Duration>,
+
+    /// Segments as long as the log takes more than this on disk: 500M, 10G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_bytes: Option<u64>,
+
+    /// Segments as long as the log has more than this many records
+    #[arg(long, value_name = "N")]
+    max_records: Option<u64>,
+
+    /// Why, for the record that the log keeps of it
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+
+    /// Say what would be removed, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let mut policy = RetentionPolicy::new().reason(&args.reason).dry_run(args.dry_run);
+    if let Some(age) = args.older_than {
+        policy = policy.older_than(age);
+    }
+    if let Some(bytes) = args.max_bytes {
+        policy = policy.max_bytes(bytes);
+    }
+    if let Some(records) = args.max_records {
+        policy = policy.max_records(records);
+    }
+    let done = if args.dry_run {
+        Reader::open(&args.log.log)?.plan_retention(&policy)?
+    } else {
+        let log = Options::new().background(Background::Manual).open(&args.log.log)?;
+        tell_recovery(&log);
+        let done = log.retain(&policy)?;
+        log.close()?;
+        done
+    };
+    report(args.output.format(), &done, || text(&done))
+}
+
+fn text(done: &RetentionReport) -> String {
+    let mut text = match &done.removal {
+        None => "nothing to remove".to_owned(),
+        Some(removal) => {
+            let times = match (removal.time_min, removal.time_max) {
+                (Some(first), Some(last)) => format!("{} to {}", Rfc3339(first), Rfc3339(last)),
+                _ => "none".to_owned(),
+            };
+            let root: String = removal.root.iter().map(|byte| format!("{byte:02x}")).collect();
+            facts(vec![
+                (if done.dry_run { "would remove" } else { "removed" }, plural(removal.records, "record")),
+                ("seqs", format!("{} to {}", removal.first_seq, removal.end_seq - 1)),
+                ("times", times),
+                ("segments", format!("{}, {}", count(removal.segments), bytes(removal.bytes))),
+                ("Merkle root", root),
+                ("reason", removal.reason.clone()),
+            ])
+        }
+    };
+    let _ = write!(text, "\nfirst seq left: {}", done.first_seq);
+    if let Some(stop) = &done.stopped {
+        let _ = write!(text, "\nmore is due, but kept: {stop}");
+    }
+    text
+}

@@ -1,0 +1,135 @@
+//! Appending a record once, however often it is asked for: a source that delivers at least once gives each record a key.
+
+use crate::Timestamp;
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::log::{Core, Log};
+use crate::once::{OnceTable, Window};
+use crate::reader::{ReadBuffer, Reader, ScanRange};
+use crate::record::KEY_BYTES_MAX;
+use serde::Serialize;
+use std::sync::{Arc, PoisonError};
+
+impl Log {
+    /// Appends one record with the time of the clock, unless one with the same key is among the newest records
+    /// ([`crate::Options::once_records`], [`crate::Options::once_age`]). Returns the seq of the first one with this key, which is
+    /// durable when this returns, whatever the log's durability. So does every other call with the key: at the same time in other
+    /// threads, after the log was opened again, and after a crash.
+    ///
+    /// The first call after opening reads the records of the window for their keys. Records that retention has removed, or that are
+    /// damaged, don't count any more.
+    ///
+    /// ```
+    /// # fn main() -> annals::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # #[derive(serde::Serialize)] struct Order { id: u64 }
+    /// let log = annals::Options::new().create(dir.path().join("log"))?;
+    /// let seq = log.append_once(b"orders/7", &Order { id: 7 })?;
+    /// assert_eq!(log.append_once(b"orders/7", &Order { id: 7 })?, seq);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] if the key is empty, [`Error::TooLarge`] if it has more than 1,024 bytes, and as [`Log::append`].
+    /// After any error, asking again is safe.
+    pub fn append_once(&self, key: &[u8], record: &(impl Serialize + ?Sized)) -> Result<u64> {
+        self.append_keyed(key, |batch| batch.push_keyed(key, record))
+    }
+
+    /// As [`Log::append_once`], for a body that is already encoded as a MessagePack map, and with a `timestamp` of its own, if
+    /// one is given.
+    ///
+    /// # Errors
+    /// As [`Log::append_once`] and [`Log::append_raw`].
+    pub fn append_once_raw(&self, key: &[u8], timestamp: Option<Timestamp>, body: &[u8]) -> Result<u64> {
+        self.append_keyed(key, |batch| batch.push_keyed_raw(key, timestamp, body))
+    }
+
+    fn append_keyed(&self, key: &[u8], push: impl FnOnce(&mut Batch) -> Result<()>) -> Result<u64> {
+        if key.is_empty() {
+            return Err(Error::InvalidOption { option: "key", detail: "a key has 1 byte at least".into() });
+        }
+        if key.len() > KEY_BYTES_MAX {
+            return Err(Error::TooLarge { what: "the key", found: key.len() as u64, limit: KEY_BYTES_MAX as u64 });
+        }
+        self.with_single(|batch| {
+            push(batch)?;
+            self.core.append_once(key, batch)
+        })
+    }
+}
+
+impl Core {
+    /// Appends the one record in `batch`, whose key is `key`, or finds the one that was appended before.
+    fn append_once(&self, key: &[u8], batch: &mut Batch) -> Result<u64> {
+        let seq = {
+            // Held until the record has its seq: of two calls with one key, the second finds the first.
+            let mut table = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+            self.committer.check_open()?;
+            let reader = Reader::live(Arc::clone(&self.storage), self.log_id, Arc::clone(&self.view));
+            let window = self.once_window();
+            if !table.is_built {
+                build(&mut table, &reader, window)?;
+            }
+            table.forget(window, self.view.visible_seq());
+            match find(&table, &reader, key, window)? {
+                Some(seq) => seq,
+                None => {
+                    let seq = self.committer.submit(batch)?.start;
+                    table.add_pending(seq, batch.times().0.as_micros(), key);
+                    seq
+                }
+            }
+        };
+        self.committer.wait_until_durable(seq + 1)?;
+        Ok(seq)
+    }
+
+    fn once_window(&self) -> Window {
+        let age = self.options.once_age.map(|age| i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
+        Window {
+            first_seq: self.committer.next_seq().saturating_sub(self.options.once_records),
+            since: age.map_or(i64::MIN, |age| self.storage.now().as_micros().saturating_sub(age)),
+        }
+    }
+}
+
+/// Reads the records of the window for their keys.
+fn build(table: &mut OnceTable, reader: &Reader, window: Window) -> Result<()> {
+    let mut built = OnceTable::default();
+    let mut scan = reader.scan(ScanRange::all().seqs(window.first_seq..))?;
+    loop {
+        match scan.advance() {
+            Ok(Some(record)) if !record.key().is_empty() => {
+                built.add(record.seq(), record.timestamp().as_micros(), record.key());
+            }
+            Ok(Some(_)) | Err(Error::Damaged(_) | Error::Removed(_)) => {}
+            Ok(None) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    built.is_built = true;
+    *table = built;
+    Ok(())
+}
+
+/// The first record in the window with this key.
+fn find(table: &OnceTable, reader: &Reader, key: &[u8], window: Window) -> Result<Option<u64>> {
+    let mut buffer = ReadBuffer::new();
+    for (seq, own) in table.candidates(key, window) {
+        let is_same = match own {
+            Some(own) => *own == *key,
+            None => match reader.get_into(seq, &mut buffer) {
+                Ok(record) => record.is_some_and(|record| record.key() == key),
+                // What isn't there any more doesn't count.
+                Err(Error::Damaged(_) | Error::Removed(_) | Error::Gap(_)) => false,
+                Err(error) => return Err(error),
+            },
+        };
+        if is_same {
+            return Ok(Some(seq));
+        }
+    }
+    Ok(None)
+}
