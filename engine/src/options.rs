@@ -54,6 +54,9 @@ pub(crate) const QUEUE_BYTES_DEFAULT: usize = 8 << 20;
 /// Default of [`Options::unsealed_segments_max`].
 pub(crate) const UNSEALED_SEGMENTS_MAX_DEFAULT: usize = 2;
 
+/// Default of [`Options::cache_bytes`].
+pub(crate) const CACHE_BYTES_DEFAULT: usize = 8 << 20;
+
 /// Options of a log. They apply to one opening; none is stored in the log.
 ///
 /// ```no_run
@@ -76,6 +79,7 @@ pub struct Options {
     pub(crate) direct_io: bool,
     pub(crate) codec: Codec,
     pub(crate) compression_level: i32,
+    pub(crate) cache_bytes: usize,
 }
 
 impl Default for Options {
@@ -92,6 +96,7 @@ impl Default for Options {
             direct_io: true,
             codec: Codec::Rows,
             compression_level: COMPRESSION_LEVEL_DEFAULT,
+            cache_bytes: CACHE_BYTES_DEFAULT,
         }
     }
 }
@@ -182,6 +187,14 @@ impl Options {
     #[must_use]
     pub fn compression_level(mut self, level: i32) -> Self {
         self.compression_level = level;
+        self
+    }
+
+    /// Memory for blocks of sealed segments, in bytes, that all readers of the log share. A block that is read
+    /// again and again is kept, decompressed, until others need its place. Default 8 MiB; 0 for none.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
         self
     }
 

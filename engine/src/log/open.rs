@@ -6,6 +6,7 @@ use crate::log::{Core, Log, identity, seal, start_threads};
 use crate::names::{IDENTITY, LOCK, is_temporary};
 use crate::options::Options;
 use crate::recovery::{inspect, settle};
+use crate::sealed::BlockCache;
 use crate::storage::{DirStorage, Lock, Storage};
 use crate::sync::Mutex;
 use crate::view::{Chain, View};
@@ -107,6 +108,7 @@ impl Options {
             log_id,
             incarnation,
             view,
+            cache: BlockCache::new(self.cache_bytes),
             recovered_end: found.next_seq,
             committer,
             sealing: Mutex::new(seal::Sealer::default()),
