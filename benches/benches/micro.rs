@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p annals-bench --bench micro [-- FILTER]`. Files are in memory, so the disk is not in it.
 
-use annals::{Background, Batch, Durability, Log, Options, ReadBuffer, ScanRange, Timestamp};
+use annals::{Background, Batch, Codec, Durability, Log, Options, ReadBuffer, ScanRange, Timestamp};
 use annals_bench::items::{Item, Source};
 use annals_bench::scratch;
 use annals_bench::workload::Random;
@@ -34,13 +34,21 @@ fn log(path: &Path, durability: Durability) -> Log {
     Options::new().durability(durability).background(Background::Manual).create(path).expect("a new log")
 }
 
-/// A log of all events in blocks, or as they were appended.
-fn filled(path: &Path, items: &[Item], sealed: bool) -> Log {
-    let log = log(path, Durability::Written);
+/// The forms in which records are read: sealed by this codec, or as they were appended.
+const FORMS: [(&str, Option<Codec>); 3] =
+    [("sealed", Some(Codec::Rows)), ("by column", Some(Codec::Columns)), ("unsealed", None)];
+
+/// Two of the fields of an event.
+const FIELDS: [&str; 2] = ["event_type", "latency_ms"];
+
+/// A log of all events in blocks of this codec, or as they were appended.
+fn filled(path: &Path, items: &[Item], sealed: Option<Codec>) -> Log {
+    let options = Options::new().durability(Durability::Written).background(Background::Manual);
+    let log = options.codec(sealed.unwrap_or_default()).create(path).expect("a new log");
     for part in items.chunks(500) {
         log.append_batch(&mut batch(part)).expect("appended");
     }
-    if sealed {
+    if sealed.is_some() {
         log.seal().expect("sealed");
     }
     log
@@ -134,7 +142,7 @@ fn seal(criterion: &mut Criterion) {
         bencher.iter_batched(
             || {
                 let directory = scratch::in_memory();
-                let log = filled(&directory.path().join("log"), &items, false);
+                let log = filled(&directory.path().join("log"), &items, None);
                 (directory, log)
             },
             |(directory, log)| {
@@ -175,20 +183,25 @@ fn index(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A random record of a sealed log (a block is read and decompressed for each) and of one that is not.
+/// A random record: of a sealed log, where a block is read and decompressed for each, or kept; and of one that is not sealed.
 fn block(criterion: &mut Criterion) {
     let items = items();
     let mut group = criterion.benchmark_group("block");
-    for (name, sealed) in [("get, sealed", true), ("get, unsealed", false)] {
+    for (form, codec) in FORMS {
         let directory = scratch::in_memory();
-        let log = filled(&directory.path().join("log"), &items, sealed);
-        let (reader, mut buffer, mut random) = (log.reader(), ReadBuffer::new(), Random::new(7));
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                let record = reader.get_into(random.below(EVENTS), &mut buffer).expect("readable");
-                record.expect("it is there").body().len()
-            });
-        });
+        let log = filled(&directory.path().join("log"), &items, codec);
+        let caches = [("", 0), (", kept", 256 << 20)];
+        for (kept, bytes) in caches.into_iter().take(if codec.is_some() { 2 } else { 1 }) {
+            for (what, mut buffer) in [("", ReadBuffer::new()), (", two fields", ReadBuffer::only(FIELDS))] {
+                let (reader, mut random) = (log.reader().with_cache(bytes), Random::new(7));
+                group.bench_function(format!("get, {form}{kept}{what}"), |bencher| {
+                    bencher.iter(|| {
+                        let record = reader.get_into(random.below(EVENTS), &mut buffer).expect("readable");
+                        record.expect("it is there").body().len()
+                    });
+                });
+            }
+        }
     }
     group.finish();
 }
@@ -199,14 +212,22 @@ fn scan(criterion: &mut Criterion) {
     let source = Source::Synthetic(42);
     let mut group = criterion.benchmark_group("scan");
     group.throughput(Throughput::Elements(EVENTS)).sample_size(20);
-    for (form, sealed) in [("sealed", true), ("unsealed", false)] {
+    for (form, codec) in FORMS {
         let directory = scratch::in_memory();
-        let log = filled(&directory.path().join("log"), &items, sealed);
+        let log = filled(&directory.path().join("log"), &items, codec);
         let reader = log.reader();
-        for (what, decodes) in [("borrowed", false), ("to owned structs", true)] {
+        let ways =
+            [("borrowed", 1, false, false), ("to owned structs", 1, true, false), ("two fields", 1, false, true)];
+        let by_two = [("borrowed, 2 threads", 2, false, false), ("to owned structs, 2 threads", 2, true, false)];
+        for (what, threads, decodes, projects) in ways.into_iter().chain(by_two.into_iter().filter(|_| codec.is_some()))
+        {
             group.bench_function(format!("{form}, {what}"), |bencher| {
                 bencher.iter(|| {
-                    let (mut scan, mut count) = (reader.scan(ScanRange::all()).expect("readable"), 0);
+                    let mut scan = reader.scan(ScanRange::all().threads(threads)).expect("readable");
+                    if projects {
+                        scan = scan.only(FIELDS);
+                    }
+                    let mut count = 0;
                     while let Some(record) = scan.advance().expect("readable") {
                         if decodes {
                             let encoding = annals_bench::items::Encoding::MessagePack;
@@ -226,7 +247,7 @@ fn scan(criterion: &mut Criterion) {
 fn export(criterion: &mut Criterion) {
     let items = items();
     let directory = scratch::in_memory();
-    let log = filled(&directory.path().join("log"), &items, true);
+    let log = filled(&directory.path().join("log"), &items, Some(Codec::Rows));
     let reader = log.reader();
     let mut options = ExportOptions::default();
     options.overwrite = true;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::failure::{Failure, Result};
 
 /// Bytes gathered before they are written to stdout.
-const STDOUT_BUFFER_BYTES: usize = 256 << 10;
+pub(crate) const STDOUT_BUFFER_BYTES: usize = 256 << 10;
 
 /// How a report is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

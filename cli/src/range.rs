@@ -6,6 +6,18 @@ use annals::{ScanRange, Timestamp};
 
 use crate::time::parse_moment;
 
+/// Fewer records are not worth starting threads.
+const THREADS_RECORDS: u64 = 20_000;
+
+/// Threads that decompress: more than one or two are ahead of whatever takes the records.
+const THREADS_MAX: usize = 3;
+
+/// `range` with as many threads as suit at most so many records.
+pub(crate) fn with_threads(range: ScanRange, records: u64) -> ScanRange {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    range.threads(if records < THREADS_RECORDS { 1 } else { cores.min(THREADS_MAX) })
+}
+
 /// The options that select records.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RangeArgs {

@@ -5,7 +5,7 @@ use std::io::Write;
 use annals::{Error, Gap, Record, Scan};
 
 use crate::failure::{Failure, Result};
-use crate::output::{Out, note, plural};
+use crate::output::{Out, STDOUT_BUFFER_BYTES, note, plural};
 use crate::time::Rfc3339;
 
 /// So many damaged places are named on stderr; the others are only counted.
@@ -23,27 +23,41 @@ pub(crate) struct MetaArgs {
 pub(crate) struct Printer {
     out: Out,
     meta: MetaArgs,
-    line: Vec<u8>,
+    /// Whole lines that have not been written yet.
+    lines: Vec<u8>,
     damage: u64,
     gaps: u64,
 }
 
+/// What was read before a failure is printed all the same.
+impl Drop for Printer {
+    fn drop(&mut self) {
+        let _ = self.write();
+    }
+}
+
 impl Printer {
     pub(crate) fn new(meta: MetaArgs) -> Self {
-        Self { out: Out::new(), meta, line: Vec::new(), damage: 0, gaps: 0 }
+        Self { out: Out::new(), meta, lines: Vec::new(), damage: 0, gaps: 0 }
     }
 
     /// Prints one record.
     pub(crate) fn record(&mut self, record: Record<'_>) -> Result<()> {
-        self.line.clear();
+        let start = self.lines.len();
         if self.meta.meta {
             // Writing to a Vec can't fail.
             let _ =
-                write!(self.line, r#"{{"_seq":{},"_time":"{}","record":"#, record.seq(), Rfc3339(record.timestamp()));
+                write!(self.lines, r#"{{"_seq":{},"_time":"{}","record":"#, record.seq(), Rfc3339(record.timestamp()));
         }
-        record.to_json(&mut self.line)?;
-        self.line.extend_from_slice(if self.meta.meta { b"}\n" } else { b"\n" });
-        self.out.write(&self.line)
+        record.to_json(&mut self.lines).inspect_err(|_| self.lines.truncate(start))?;
+        self.lines.extend_from_slice(if self.meta.meta { b"}\n" } else { b"\n" });
+        if self.lines.len() >= STDOUT_BUFFER_BYTES { self.write() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> Result<()> {
+        let written = self.out.write(&self.lines);
+        self.lines.clear();
+        written
     }
 
     /// Reports damage, or that records were removed meanwhile, and returns, so that all others can still be printed; returns
@@ -96,12 +110,13 @@ impl Printer {
 
     /// Passes on what is buffered.
     pub(crate) fn flush(&mut self) -> Result<()> {
+        self.write()?;
         self.out.flush()
     }
 
     /// Writes what is left. Fails if damage was met.
     pub(crate) fn finish(mut self) -> Result<()> {
-        self.out.flush()?;
+        self.flush()?;
         match self.damage {
             0 => Ok(()),
             places => Err(Failure::Integrity(format!(

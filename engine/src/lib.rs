@@ -32,7 +32,8 @@
 //!   several records, all or none. [`Log::seal`] compresses and hashes what is there; a thread in the background does
 //!   it for what is full.
 //! - [`Reader`] needs no lock and no writer: [`Reader::get`] by seq, [`Reader::scan`] over a [`ScanRange`] of seqs and
-//!   times in either direction, [`Reader::tail`] to follow, [`Reader::verify`] to check every byte, hash and link.
+//!   times in either direction, with several threads if that is asked for, [`Reader::tail`] to follow, [`Reader::verify`] to
+//!   check every byte, hash and link. [`ReadBuffer::only`] and [`Scan::only`] read some fields of records alone.
 //! - [`Repair`] makes a damaged log whole again: everything that can be read is kept, and what can't is a [`Gap`].
 //! - [`Record`] borrows its body, a MessagePack map; [`Record::decode`] makes it a value of a type,
 //!   [`Record::value`] a dynamic one, and `to_json` JSON that is the same as what went in.

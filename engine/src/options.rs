@@ -56,6 +56,8 @@ pub(crate) const UNSEALED_SEGMENTS_MAX_DEFAULT: usize = 2;
 
 /// Default of [`Options::once_records`].
 pub(crate) const ONCE_RECORDS_DEFAULT: u64 = 100_000;
+/// Default of [`Options::cache_bytes`].
+pub(crate) const CACHE_BYTES_DEFAULT: usize = 8 << 20;
 
 /// Options of a log. They apply to one opening; none is stored in the log.
 ///
@@ -81,6 +83,7 @@ pub struct Options {
     pub(crate) compression_level: i32,
     pub(crate) once_records: u64,
     pub(crate) once_age: Option<Duration>,
+    pub(crate) cache_bytes: usize,
 }
 
 impl Default for Options {
@@ -99,6 +102,7 @@ impl Default for Options {
             compression_level: COMPRESSION_LEVEL_DEFAULT,
             once_records: ONCE_RECORDS_DEFAULT,
             once_age: None,
+            cache_bytes: CACHE_BYTES_DEFAULT,
         }
     }
 }
@@ -204,6 +208,14 @@ impl Options {
     #[must_use]
     pub fn once_age(mut self, age: Duration) -> Self {
         self.once_age = Some(age);
+        self
+    }
+
+    /// Memory for blocks of sealed segments, in bytes, that all readers of the log share. A block that is read
+    /// again and again is kept, decompressed, until others need its place. Default 8 MiB; 0 for none.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
         self
     }
 

@@ -5,8 +5,8 @@
 //! at every operation which one, so that a run can be repeated exactly (docs/testing.md, "Schedules"). It is no feature,
 //! since features are unified over all that a program is made of.
 //!
-//! Not from here are the lock of the shared dictionaries, inside of which nobody waits, and `Arc`, since nothing depends
-//! on the order in which counts change.
+//! Not from here are the lock of the shared dictionaries and those of the block cache, inside of which nobody waits, the
+//! cache's hints, and `Arc`, since nothing depends on the order in which counts change.
 
 #[cfg(annals_shuttle)]
 pub(crate) use checked::*;
@@ -15,6 +15,7 @@ pub(crate) use real::*;
 
 #[cfg(not(annals_shuttle))]
 mod real {
+    pub(crate) use arc_swap::{ArcSwap, ArcSwapOption};
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, atomic};
     pub(crate) use std::time::Instant;
     pub(crate) use std::{thread, thread_local};
@@ -43,8 +44,8 @@ mod checked {
 
     use shuttle::rand::RngCore;
     use std::cell::Cell;
-    use std::ops::Add;
-    use std::sync::PoisonError;
+    use std::ops::{Add, Deref};
+    use std::sync::{Arc, PoisonError};
     use std::time::Duration;
 
     /// As `std::sync::OnceLock`, of which shuttle has none.
@@ -65,6 +66,42 @@ mod checked {
         pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
             let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
             self.value.get_or_init(make)
+        }
+    }
+
+    /// As `arc_swap::Guard`.
+    pub(crate) struct Loaded<T>(T);
+
+    impl<T> Deref for Loaded<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    /// As `arc_swap::ArcSwapAny`, which has no scheduling points of its own.
+    #[derive(Debug, Default)]
+    pub(crate) struct Swap<T>(RwLock<T>);
+
+    pub(crate) type ArcSwap<T> = Swap<Arc<T>>;
+    pub(crate) type ArcSwapOption<T> = Swap<Option<Arc<T>>>;
+
+    impl<T: Clone> Swap<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(RwLock::new(value))
+        }
+
+        pub(crate) fn load_full(&self) -> T {
+            self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        }
+
+        pub(crate) fn load(&self) -> Loaded<T> {
+            Loaded(self.load_full())
+        }
+
+        pub(crate) fn store(&self, value: T) {
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;
         }
     }
 

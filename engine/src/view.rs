@@ -9,8 +9,9 @@ use crate::names::SegmentName;
 use crate::raw::RawSegment;
 use crate::sealed::SealedSlot;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Condvar, Instant, Mutex, RwLock, wait_timeout};
+use crate::sync::{ArcSwap, Condvar, Instant, Mutex, wait_timeout};
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
 
 /// How many sealed segments are held open at once. Each takes a file handle and about 150 KiB, most of it for its
@@ -84,7 +85,9 @@ impl Chain {
 /// What all readers of a log share.
 #[derive(Debug, Default)]
 pub(crate) struct View {
-    chain: RwLock<Arc<Chain>>,
+    chain: ArcSwap<Chain>,
+    /// Held while the list of segments is changed, by nobody who reads.
+    changing: Mutex<()>,
     /// The sealed segments whose files are open, the one opened first in front.
     opened: Mutex<VecDeque<Arc<SealedSlot>>>,
     /// The segment that is appended to.
@@ -101,14 +104,19 @@ pub(crate) struct View {
 
 impl View {
     pub(crate) fn new(chain: Chain, visible_seq: u64) -> Self {
-        let view = Self { chain: RwLock::new(Arc::new(chain)), ..Self::default() };
+        let view = Self { chain: ArcSwap::new(Arc::new(chain)), ..Self::default() };
         view.advance(visible_seq, visible_seq);
         view
     }
 
     /// The segments as they are now.
     pub(crate) fn chain(&self) -> Arc<Chain> {
-        Arc::clone(&self.chain.read().unwrap_or_else(PoisonError::into_inner))
+        self.chain.load_full()
+    }
+
+    /// The segments as they are now, for a look that ends soon: without a count that all threads would change.
+    pub(crate) fn chain_now(&self) -> impl Deref<Target = Arc<Chain>> {
+        self.chain.load()
     }
 
     /// Readers may read the records below this.
@@ -129,10 +137,10 @@ impl View {
     /// Changes the list of segments.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Chain)) {
         {
-            let mut chain = self.chain.write().unwrap_or_else(PoisonError::into_inner);
-            let mut next = Chain::clone(&chain);
+            let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut next = Chain::clone(&self.chain.load());
             change(&mut next);
-            *chain = Arc::new(next);
+            self.chain.store(Arc::new(next));
         }
         self.notify();
     }

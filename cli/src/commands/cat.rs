@@ -4,7 +4,7 @@ use annals::Reader;
 
 use crate::args::LogArg;
 use crate::failure::Result;
-use crate::range::RangeArgs;
+use crate::range::{RangeArgs, with_threads};
 use crate::records::{MetaArgs, Printer};
 
 /// Print records as NDJSON: the same JSON that was appended.
@@ -27,6 +27,10 @@ pub(crate) struct Args {
     #[arg(long)]
     reverse: bool,
 
+    /// Only this field of records: a key of their own, not inside others; may be given several times
+    #[arg(long = "field", value_name = "NAME")]
+    fields: Vec<String>,
+
     #[command(flatten)]
     meta: MetaArgs,
 }
@@ -37,6 +41,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         range = range.reverse();
     }
     let mut printer = Printer::new(args.meta);
-    printer.scan(Reader::open(&args.log.log)?.scan(range)?, args.limit)?;
+    let reader = Reader::open(&args.log.log)?;
+    let records = args.limit.min(reader.end_seq().saturating_sub(reader.first_seq()));
+    let mut scan = reader.scan(with_threads(range, records))?;
+    if !args.fields.is_empty() {
+        scan = scan.only(&args.fields);
+    }
+    printer.scan(scan, args.limit)?;
     printer.finish()
 }

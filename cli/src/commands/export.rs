@@ -19,7 +19,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt::{self, interrupted};
 use crate::output::{bytes, count, note, plural, print};
 use crate::progress::records_bar;
-use crate::range::RangeArgs;
+use crate::range::{RangeArgs, with_threads};
 
 /// Columns of JSON text that the summary names; the report has all.
 const JSON_COLUMNS_NAMED: usize = 8;
@@ -229,7 +229,8 @@ impl<'a> Job<'a> {
 
     /// Calls `take` with each record, and returns the damage met on the way if that is to be skipped.
     fn each(&self, bar: &ProgressBar, mut take: impl FnMut(Record<'_>) -> Result<()>) -> Result<Vec<Damage>> {
-        let mut scan = self.reader.scan(self.range)?;
+        let records = self.end_seq.saturating_sub(self.reader.first_seq());
+        let mut scan = self.reader.scan(with_threads(self.range, records))?;
         let mut damage = Vec::new();
         let mut done = 0u64;
         loop {

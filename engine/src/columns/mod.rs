@@ -15,7 +15,7 @@ pub mod codecs;
 mod dictionary;
 mod encode;
 mod entry;
-mod field;
+mod fields;
 mod finish;
 mod hash;
 mod ints;
@@ -36,6 +36,7 @@ mod tests;
 pub(crate) use block::{Block, Decompress};
 pub(crate) use dictionary::Dictionary;
 pub(crate) use encode::Encoder;
+pub(crate) use fields::Plan;
 pub(crate) use learn::{LearnOptions, Sample, learn};
 
 use entry::{Entry, Part};

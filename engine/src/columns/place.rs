@@ -175,9 +175,14 @@ impl<'b> Walk<'b> {
 
     /// The key at `index` of those of all maps of an entry.
     pub(super) fn key(&mut self, slot: u32, index: usize, known: &[(Span, u32)]) -> Result<(Span, u32), &'static str> {
+        Ok(known[self.key_number(slot, index, known)?])
+    }
+
+    /// Which of `known` that key is.
+    pub(super) fn key_number(&mut self, slot: u32, index: usize, known: &[(Span, u32)]) -> Result<usize, &'static str> {
         let ints = self.slots[slot as usize].ints;
         let number = self.number_at(&ints, slot, index)?;
-        usize::try_from(number).ok().and_then(|number| known.get(number)).copied().ok_or(WRONG)
+        usize::try_from(number).ok().filter(|number| *number < known.len()).ok_or(WRONG)
     }
 
     /// The sum of the first `rank` numbers of a slot: where the lines of a text or the pairs of a map begin.

@@ -18,6 +18,7 @@ use crate::options::{Background, Durability, Options};
 use crate::reader::Reader;
 use crate::record::RecordBuf;
 use crate::recovery::RecoveryReport;
+use crate::sealed::BlockCache;
 use crate::storage::{Lock, Storage};
 use crate::sync::{Mutex, thread_local};
 use crate::view::View;
@@ -50,6 +51,8 @@ pub(crate) struct Core {
     log_id: LogId,
     incarnation: Incarnation,
     view: Arc<View>,
+    /// What readers of this handle share.
+    cache: Option<Arc<BlockCache>>,
     /// The end of what recovery found in the log.
     recovered_end: u64,
     committer: Committer,
@@ -152,7 +155,8 @@ impl Log {
 
     /// A handle for reading, which sees appends as they become visible. Cheap; it may outlive the log.
     pub fn reader(&self) -> Reader {
-        Reader::live(Arc::clone(&self.core.storage), self.core.log_id, Arc::clone(&self.core.view))
+        let (core, cache) = (&self.core, self.core.cache.clone());
+        Reader::live(Arc::clone(&core.storage), core.log_id, Arc::clone(&core.view), cache)
     }
 
     /// The record `seq`; `None` if there is none that is visible yet.

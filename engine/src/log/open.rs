@@ -8,6 +8,7 @@ use crate::names::{IDENTITY, LOCK, is_temporary};
 use crate::once::OnceTable;
 use crate::options::Options;
 use crate::recovery::{inspect, settle};
+use crate::sealed::BlockCache;
 use crate::storage::{DirStorage, Lock, Storage};
 use crate::sync::Mutex;
 use crate::view::{Chain, View};
@@ -111,6 +112,7 @@ impl Options {
             log_id,
             incarnation,
             view,
+            cache: BlockCache::new(self.cache_bytes),
             recovered_end: found.next_seq,
             committer,
             catalog,

@@ -35,7 +35,7 @@ impl Core {
         // Sealing takes the segments that it follows from the same list.
         let _sealing = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
         self.committer.check_open()?;
-        let source = Source::live(Arc::clone(&self.storage), self.log_id, Arc::clone(&self.view));
+        let source = Source::live(Arc::clone(&self.storage), self.log_id, Arc::clone(&self.view), None);
         if policy.is_dry_run() {
             let plan = plan(&source, &self.view.chain(), &self.catalog.catalog()?, policy)?;
             return Ok(plan.report);

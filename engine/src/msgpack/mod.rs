@@ -3,8 +3,10 @@
 //! Everything here is pure. Nothing allocates, whatever a length field claims: a string, array or map that could not
 //! fit in the bytes that are really there is an error before anything is built from it.
 
+mod fields;
 mod reader;
 
+pub(crate) use fields::Fields;
 pub use reader::{Reader, Token};
 
 /// Deepest nesting of arrays and maps in a record body; the body's own map is level 1.

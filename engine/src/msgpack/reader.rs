@@ -43,6 +43,11 @@ impl<'a> Reader<'a> {
         Self { bytes, offset: 0 }
     }
 
+    /// A reader that has read the first `offset` bytes.
+    pub(super) fn at(bytes: &'a [u8], offset: usize) -> Self {
+        Self { bytes, offset }
+    }
+
     /// How many bytes have been read.
     pub fn offset(&self) -> usize {
         self.offset

@@ -1,5 +1,6 @@
 //! Reading a log: by seq, in ranges, and as it grows; in the writer's process or beside it.
 
+mod ahead;
 mod attach;
 mod buffer;
 mod info;
@@ -11,10 +12,11 @@ mod verify;
 use crate::catalog::{self, Catalog, Hold, Removal};
 use crate::error::{Damage, Error, Result};
 use crate::names::SegmentName;
+use crate::options::CACHE_BYTES_DEFAULT;
 use crate::raw::ReadAhead;
 use crate::record::{Record, RecordBuf};
 use crate::retention::{RetentionPolicy, RetentionReport, plan};
-use crate::sealed::{SealedFile, SealedSlot};
+use crate::sealed::{BlockCache, SealedFile, SealedSlot};
 use crate::storage::DirStorage;
 use crate::view::View;
 use crate::{LogId, Storage};
@@ -44,6 +46,8 @@ pub(crate) struct Source {
     pub(crate) view: Arc<View>,
     /// What keeps the view up to date, if the writer is not in this process.
     attachment: Option<Arc<Attachment>>,
+    /// Blocks of sealed segments that are kept, if any are to be.
+    pub(crate) cache: Option<Arc<BlockCache>>,
 }
 
 /// How often a read starts over when files move while it looks for them.
@@ -64,11 +68,26 @@ impl Reader {
     /// As [`Reader::open`].
     pub fn open_on(storage: Arc<dyn Storage>) -> Result<Self> {
         let (attachment, log_id, view) = Attachment::open(&storage)?;
-        Ok(Self { source: Source { storage, log_id, view, attachment: Some(Arc::new(attachment)) } })
+        let (attachment, cache) = (Some(Arc::new(attachment)), BlockCache::new(CACHE_BYTES_DEFAULT));
+        Ok(Self { source: Source { storage, log_id, view, attachment, cache } })
     }
 
-    pub(crate) fn live(storage: Arc<dyn Storage>, log_id: LogId, view: Arc<View>) -> Self {
-        Self { source: Source::live(storage, log_id, view) }
+    pub(crate) fn live(
+        storage: Arc<dyn Storage>,
+        log_id: LogId,
+        view: Arc<View>,
+        cache: Option<Arc<BlockCache>>,
+    ) -> Self {
+        Self { source: Source::live(storage, log_id, view, cache) }
+    }
+
+    /// This reader with a block cache of its own, which it shares with its clones: at most `bytes`, none if 0. Otherwise
+    /// readers of a [`crate::Log`] share that of the log ([`crate::Options::cache_bytes`]), and one that was opened by
+    /// itself has 8 MiB.
+    #[must_use]
+    pub fn with_cache(mut self, bytes: usize) -> Self {
+        self.source.cache = BlockCache::new(bytes);
+        self
     }
 
     pub(crate) fn source(&self) -> &Source {
@@ -121,10 +140,11 @@ impl Reader {
             return Ok(None);
         }
         self.source.with_retries(|| {
-            let chain = self.source.view.chain();
+            let chain = self.source.view.chain_now();
             let Some((index, _)) = chain.find(seq) else { return Err(self.source.no_segment(seq)) };
             buffer.read(&self.source, &chain, index, seq, ReadAhead::None)
         })?;
+        buffer.project()?;
         Ok(buffer.current())
     }
 
@@ -186,8 +206,13 @@ impl Reader {
 
 impl Source {
     /// The source of readers in the writer's process.
-    pub(crate) fn live(storage: Arc<dyn Storage>, log_id: LogId, view: Arc<View>) -> Self {
-        Self { storage, log_id, view, attachment: None }
+    pub(crate) fn live(
+        storage: Arc<dyn Storage>,
+        log_id: LogId,
+        view: Arc<View>,
+        cache: Option<Arc<BlockCache>>,
+    ) -> Self {
+        Self { storage, log_id, view, attachment: None, cache }
     }
 
     pub(crate) fn refresh(&self) -> Result<()> {

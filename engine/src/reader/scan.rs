@@ -3,13 +3,19 @@
 use crate::Timestamp;
 use crate::error::{Error, Result};
 use crate::gap::Gap;
+use crate::msgpack::Fields;
 use crate::raw::ReadAhead;
+use crate::reader::ahead::Ahead;
 use crate::reader::buffer::unreadable;
 use crate::reader::{ReadBuffer, Source};
 use crate::record::{Record, RecordBuf};
+use crate::sealed::{BlockEntry, SealedFile};
 use crate::view::{Chain, Segment};
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
+
+/// Most threads of a scan.
+const THREADS_MAX: usize = 64;
 
 /// Which records a scan returns, and in which order.
 ///
@@ -24,13 +30,21 @@ pub struct ScanRange {
     since: Timestamp,
     /// The last moment that is included.
     last: Timestamp,
-    reverse: bool,
+    pub(super) reverse: bool,
+    pub(super) threads: usize,
 }
 
 impl ScanRange {
     /// All records, first to last.
     pub fn all() -> Self {
-        Self { first_seq: 0, end_seq: u64::MAX, since: Timestamp::MIN, last: Timestamp::MAX, reverse: false }
+        Self {
+            first_seq: 0,
+            end_seq: u64::MAX,
+            since: Timestamp::MIN,
+            last: Timestamp::MAX,
+            reverse: false,
+            threads: 1,
+        }
     }
 
     /// Only the records with a seq in `seqs`.
@@ -74,6 +88,15 @@ impl ScanRange {
         self
     }
 
+    /// With so many threads: that of the caller, and others that the scan starts, which decompress sealed segments ahead of
+    /// it and end with it. The records are the same, in the same order. Default 1; at most 64 are taken. For scans of many
+    /// records: each thread takes up to a megabyte or two, and more where single blocks are larger.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.clamp(1, THREADS_MAX);
+        self
+    }
+
     /// Whether some of the seqs of `gap` are in the range. Nobody knows the times of what is missing.
     pub fn includes(&self, gap: &Gap) -> bool {
         gap.first_seq < self.end_seq && self.first_seq < gap.end_seq
@@ -87,12 +110,24 @@ impl ScanRange {
         self.since <= max && min <= self.last
     }
 
+    /// Whether records of a sealed segment may be in the range. Nobody knows the times of what is missing.
+    pub(super) fn may_have(&self, file: &SealedFile) -> bool {
+        let times = file.time_range().filter(|_| !file.has_gaps());
+        times.is_none_or(|times| self.overlaps(times.into_inner()))
+    }
+
+    /// As [`ScanRange::may_have`], of one block.
+    pub(super) fn may_have_in(&self, file: &SealedFile, block: &BlockEntry) -> bool {
+        let moment = Timestamp::from_micros;
+        file.has_gaps() || self.overlaps((moment(block.time_min), moment(block.time_max)))
+    }
+
     fn is_all_times(&self) -> bool {
         (self.since, self.last) == (Timestamp::MIN, Timestamp::MAX)
     }
 }
 
-/// The records of a range, one after the other. Memory is that of one block, whatever the range.
+/// The records of a range, one after the other. Memory is that of one block, or of a few for each thread, whatever the range.
 ///
 /// [`Scan::advance`] borrows each record; as an [`Iterator`] it returns owned ones. After an error about damage, the
 /// scan goes on behind what is damaged. It goes on over gaps, and [`Scan::gaps`] tells them. What retention had removed before is
@@ -106,8 +141,10 @@ pub struct Scan {
     /// What is left: `next..end`, taken from the end if the scan goes backwards.
     next: u64,
     end: u64,
-    /// Where the segment ends that holds the record read last. 0 if the scan goes backwards.
-    segment_end: u64,
+    /// What the segment holds that the record read last is of.
+    segment: Range<u64>,
+    /// What is read ahead, if other threads are to do that.
+    ahead: Option<Ahead>,
     gaps: Vec<Gap>,
 }
 
@@ -117,7 +154,17 @@ impl Scan {
         let end = range.end_seq.min(source.view.visible_seq());
         let chain = source.view.chain();
         let next = range.first_seq.max(chain.removed.end_seq());
-        Self { source, range, chain, buffer: ReadBuffer::new(), next, end, segment_end: 0, gaps: Vec::new() }
+        let ahead = (range.threads > 1).then(|| Ahead::new(range, next..end, None));
+        Self { source, range, chain, buffer: ReadBuffer::new(), next, end, segment: 0..0, ahead, gaps: Vec::new() }
+    }
+
+    /// This scan, not begun yet, returning only some fields of records; as [`ReadBuffer::only`].
+    #[must_use]
+    pub fn only<S: AsRef<str>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
+        let fields = Some(Fields::new(fields));
+        self.buffer = ReadBuffer::with_fields(fields.clone());
+        self.ahead = self.ahead.map(|_| Ahead::new(self.range, self.next..self.end, fields));
+        self
     }
 
     /// The next record; `None` at the end of the range.
@@ -131,7 +178,7 @@ impl Scan {
                 return Ok(None);
             }
             let seq = if self.range.reverse { self.end - 1 } else { self.next };
-            let step = match seq < self.segment_end && self.buffer.step_to(seq) {
+            let step = match self.segment.contains(&seq) && self.buffer.step_to(seq) {
                 true => Ok(Step::Read),
                 false => self.read(seq),
             };
@@ -141,6 +188,7 @@ impl Scan {
                     debug_assert!(self.buffer.stored().is_some(), "record {seq} was read and is not there");
                     self.pass(seq, seq + 1);
                     if self.buffer.stored().is_some_and(|record| self.range.has_time(record.timestamp)) {
+                        self.buffer.project()?;
                         return Ok(self.buffer.current());
                     }
                 }
@@ -180,11 +228,12 @@ impl Scan {
     fn read(&mut self, seq: u64) -> Result<Step> {
         let (source, chain) = (&self.source, &mut self.chain);
         let ahead = if self.range.reverse { ReadAhead::Backward } else { ReadAhead::Forward };
-        let segment_end = &mut self.segment_end;
+        let (segment, read_ahead) = (&mut self.segment, &mut self.ahead);
         source.with_retries(|| {
             let Some((index, end)) = chain.find(seq) else { return Err(source.no_segment(seq)) };
-            let outcome = Self::read_in(source, chain, &mut self.buffer, &self.range, (index, end, seq), ahead);
-            *segment_end = if ahead == ReadAhead::Forward { end } else { 0 };
+            *segment = chain.segments[index].base_seq()..end;
+            let outcome =
+                Self::read_in(source, chain, &mut self.buffer, read_ahead, &self.range, (index, end, seq), ahead);
             if outcome.is_err() {
                 // The files may have moved since the scan began; a retry looks at them anew.
                 *chain = source.view.chain();
@@ -197,6 +246,7 @@ impl Scan {
         source: &Source,
         chain: &Chain,
         buffer: &mut ReadBuffer,
+        read_ahead: &mut Option<Ahead>,
         range: &ScanRange,
         (index, end, seq): (usize, u64, u64),
         ahead: ReadAhead,
@@ -211,8 +261,7 @@ impl Scan {
                 }
                 Segment::Sealed(slot) => {
                     let file = source.sealed(slot).map_err(|error| unreadable(error, source, chain, index))?;
-                    // Nobody knows the times of what is missing.
-                    if !file.has_gaps() && file.time_range().is_some_and(|times| !range.overlaps(times.into_inner())) {
+                    if !range.may_have(&file) {
                         return Ok(Step::Skip(file.seqs().start, end));
                     }
                     let (seqs, times) = file.block_bounds(seq)?;
@@ -221,6 +270,14 @@ impl Scan {
                     }
                 }
             }
+        }
+        if let (Some(read_ahead), Segment::Sealed(slot)) = (read_ahead, &chain.segments[index])
+            && let Ok(file) = source.sealed(slot)
+            && !buffer.has_block(&file, seq)
+            && let Some(block) = read_ahead.take(source, chain, &file, seq)
+        {
+            let before = buffer.put_block(&file, block);
+            read_ahead.spare(before);
         }
         buffer.read(source, chain, index, seq, ahead)?;
         Ok(Step::Read)

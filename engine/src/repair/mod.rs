@@ -202,5 +202,5 @@ fn is_told(storage: &dyn Storage, damage: &Damage) -> bool {
 /// A reader of what was found, as it stands.
 fn reader(storage: &Arc<dyn Storage>, log_id: LogId, found: &Inspected) -> Reader {
     let view = View::new(found.chain.clone(), found.next_seq);
-    Reader::live(Arc::clone(storage), log_id, Arc::new(view))
+    Reader::live(Arc::clone(storage), log_id, Arc::new(view), None)
 }

@@ -7,6 +7,7 @@ use super::rows::{PLAIN_BYTES_MAX, Rows};
 use super::shared::Shared;
 use crate::Incarnation;
 use crate::gap::Gap;
+use crate::msgpack::Fields;
 use crate::record::StoredRecord;
 use std::cell::RefCell;
 use zstd::zstd_safe::DCtx;
@@ -40,13 +41,17 @@ impl Default for BlockBuf {
 /// The records of one block, decompressed, or the gap in their place. Its memory is kept from block to block.
 #[derive(Debug)]
 pub(crate) struct BlockBuf {
-    /// The block as it stands in the file.
+    /// Memory for the block as it stands in the file.
     pub(super) stored: Vec<u8>,
     pub(super) plain: Vec<u8>,
     rows: Rows,
     columns: ColumnRows,
     /// Set if the block is a gap.
     gap: Option<Gap>,
+    /// Memory for `rows` and `plain`, or for what takes their place.
+    memory: (Rows, Vec<u8>),
+    /// Where in its file the block begins.
+    pub(super) offset: u64,
     first_seq: u64,
     /// Set last, once all else has been checked.
     count: u32,
@@ -62,11 +67,23 @@ impl BlockBuf {
             rows: Rows::default(),
             columns: ColumnRows::default(),
             gap: None,
+            memory: Default::default(),
+            offset: 0,
             first_seq: 0,
             count: 0,
             incarnation: Incarnation([0; 16]),
             header: None,
         }
+    }
+
+    /// A buffer of which the records of columns have these fields alone; those of rows have all.
+    pub(crate) fn only(fields: Fields) -> Self {
+        Self { columns: ColumnRows::only(fields), ..Self::new() }
+    }
+
+    /// Whether the records that are here have only the fields that were asked for.
+    pub(crate) fn is_partial(&self) -> bool {
+        !self.columns.is_empty() && self.columns.is_partial()
     }
 
     /// The seqs that the block covers.
@@ -123,6 +140,11 @@ impl BlockBuf {
         self.contains(seq) && (self.columns.is_empty() || self.columns.has((seq - self.first_seq) as usize))
     }
 
+    /// Whether all records of the block are here.
+    pub(super) fn is_complete(&self) -> bool {
+        self.columns.is_empty() || self.columns.is_complete()
+    }
+
     /// Reads all records of the block, where only one was asked for.
     pub(super) fn complete(&mut self) -> Result<(), &'static str> {
         let outcome = self.columns.complete(&mut self.plain);
@@ -135,6 +157,34 @@ impl BlockBuf {
     /// All records, forwards or backwards.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = StoredRecord<'_>> {
         (0..self.len()).filter_map(|position| self.at(position))
+    }
+
+    /// Memory to be used for the next block.
+    pub(super) fn put_memory(&mut self, memory: (Rows, Vec<u8>)) {
+        self.memory = memory;
+    }
+
+    fn take_memory(&mut self) {
+        if self.plain.capacity() == 0 {
+            (self.rows, self.plain) = std::mem::take(&mut self.memory);
+            self.plain.clear();
+        }
+    }
+
+    /// The rows of a block that is complete, and the payload that they are of.
+    pub(super) fn take_rows(&mut self) -> (Rows, Vec<u8>) {
+        let (rows, mut plain) = match self.columns.is_empty() {
+            true => (std::mem::take(&mut self.rows), std::mem::take(&mut self.plain)),
+            false => {
+                let memory = std::mem::take(&mut self.memory);
+                Rows::gather(self.len(), || self.iter(), memory)
+            }
+        };
+        // The memory may be that of a larger block before.
+        if plain.capacity() > plain.len() + plain.len() / 4 {
+            plain.shrink_to_fit();
+        }
+        (rows, plain)
     }
 
     pub(super) fn clear(&mut self) {
@@ -156,11 +206,11 @@ impl BlockBuf {
         }
     }
 
-    /// Reads the header and checks the payload of `stored`.
-    pub(super) fn check(&mut self, salt: Salt) -> Result<BlockHeader, BlockError> {
+    /// Reads the header of the block that `stored` is, and checks its payload.
+    pub(super) fn check(&mut self, stored: &[u8], salt: Salt) -> Result<BlockHeader, BlockError> {
         self.clear();
-        let header = BlockHeader::decode(&self.stored, salt)?;
-        let payload = &self.stored[header.bytes()..];
+        let header = BlockHeader::decode(stored, salt)?;
+        let payload = &stored[header.bytes()..];
         if payload.len() != header.stored_len as usize {
             return Err("the block has another length than its header tells".into());
         }
@@ -170,10 +220,11 @@ impl BlockBuf {
         Ok(header)
     }
 
-    /// Decompresses the payload of `stored`, which [`BlockBuf::check`] found sound. If only the record `seq` is asked for,
-    /// the others are left out where that is quicker.
+    /// Decompresses the payload of the block `stored`, which [`BlockBuf::check`] found sound. If only the record `seq` is
+    /// asked for, the others are left out where that is quicker.
     pub(super) fn decode(
         &mut self,
+        stored: &[u8],
         header: BlockHeader,
         dictionary: Option<&Shared>,
         incarnation: Incarnation,
@@ -183,10 +234,11 @@ impl BlockBuf {
         if plain_len > PLAIN_BYTES_MAX {
             return Err("the block is larger than any block may be".into());
         }
-        let payload = &self.stored[header.bytes()..];
+        let payload = &stored[header.bytes()..];
         self.plain.clear();
         match header.codec {
             CODEC_ROWS_ZSTD => {
+                self.take_memory();
                 self.plain.reserve_exact(plain_len);
                 let bad = "the block doesn't decompress";
                 // Writes at most the capacity of `plain`, whatever the payload says.
@@ -198,8 +250,11 @@ impl BlockBuf {
                 });
                 written.map_err(|_| bad)?;
             }
-            CODEC_ROWS_PLAIN => self.plain.extend_from_slice(payload),
-            CODEC_GAP => return self.decode_gap(header, incarnation),
+            CODEC_ROWS_PLAIN => {
+                self.take_memory();
+                self.plain.extend_from_slice(payload);
+            }
+            CODEC_GAP => return self.decode_gap(payload, header, incarnation),
             CODEC_COLUMNS => {
                 let Some(Shared::Columns(shared)) = dictionary else {
                     return Err("the block has columns, and the file has no dictionary of them".into());
@@ -229,8 +284,7 @@ impl BlockBuf {
         Ok(())
     }
 
-    fn decode_gap(&mut self, header: BlockHeader, incarnation: Incarnation) -> Result<(), BlockError> {
-        let payload = &self.stored[header.bytes()..];
+    fn decode_gap(&mut self, payload: &[u8], header: BlockHeader, incarnation: Incarnation) -> Result<(), BlockError> {
         if header.plain_len != header.stored_len || (header.time_min, header.time_max) != (i64::MIN, i64::MAX) {
             return Err("the header of a gap contradicts itself".into());
         }

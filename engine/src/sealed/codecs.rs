@@ -50,13 +50,12 @@ fn header(file_id: [u8; 16]) -> FileHeader {
 pub fn block(bytes: &[u8], file_id: [u8; 16], dictionary: Option<&[u8]>) -> Result<Block, String> {
     let text = |error: BlockError| format!("{error:?}");
     let mut buffer = BlockBuf::new();
-    buffer.stored.extend_from_slice(bytes);
-    let found = buffer.check(salt(file_id)).map_err(text)?;
+    let found = buffer.check(bytes, salt(file_id)).map_err(text)?;
     let shared =
         dictionary.map(|plain| FileDictionary::Rows(plain.to_vec()).share().ok_or("zstd refuses the dictionary"));
     let shared = shared.transpose()?;
     let incarnation = found.run.unwrap_or(Incarnation([0; 16]));
-    buffer.decode(found, shared.as_ref(), incarnation, None).map_err(text)?;
+    buffer.decode(bytes, found, shared.as_ref(), incarnation, None).map_err(text)?;
     let mut header = Vec::new();
     BlockHeader::encode(&found, salt(file_id), &mut header);
     let mut rows = RowsBuilder::default();

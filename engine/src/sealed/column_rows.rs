@@ -2,7 +2,8 @@
 
 use super::rows::{PLAIN_BYTES_MAX, RECORDS_MAX};
 use super::shared::SharedColumns;
-use crate::columns::{Block, Decompress};
+use crate::columns::{Block, Decompress, Plan};
+use crate::msgpack::Fields;
 use crate::record::{KEY_BYTES_MAX, RecordKind, StoredRecord};
 use crate::{Incarnation, Timestamp};
 use std::sync::Arc;
@@ -11,6 +12,9 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(super) struct ColumnRows {
     block: Block,
+    /// Of which fields the bodies are made, if not of all; and how that is done by the dictionary of the block before.
+    fields: Option<Fields>,
+    plan: Option<(Arc<SharedColumns>, Plan)>,
     /// Set while there is a block.
     shared: Option<Arc<SharedColumns>>,
     /// The one record that was read, if not all were.
@@ -22,6 +26,16 @@ pub(super) struct ColumnRows {
 }
 
 impl ColumnRows {
+    /// For bodies of these fields alone.
+    pub(super) fn only(fields: Fields) -> Self {
+        Self { fields: Some(fields), ..Self::default() }
+    }
+
+    /// Whether bodies are made of some fields alone.
+    pub(super) fn is_partial(&self) -> bool {
+        self.fields.is_some()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.shared.is_none()
     }
@@ -33,6 +47,11 @@ impl ColumnRows {
     /// Whether the record at `row` was read.
     pub(super) fn has(&self, row: usize) -> bool {
         self.only.is_none_or(|only| only == row)
+    }
+
+    /// Whether all records were read.
+    pub(super) fn is_complete(&self) -> bool {
+        self.only.is_none()
     }
 
     /// Reads a block of `count` records, or the one at `only`; the bodies go into `bodies`.
@@ -55,13 +74,21 @@ impl ColumnRows {
                 return Err("a record is of a kind that this version doesn't know");
             }
         }
+        if let Some(fields) = &self.fields
+            && !self.plan.as_ref().is_some_and(|(planned, _)| Arc::ptr_eq(planned, shared))
+        {
+            self.plan = Some((Arc::clone(shared), Plan::new(&shared.columns, fields)));
+        }
         match only {
             Some(row) => {
                 self.times.clear();
                 self.ends.clear();
                 bodies.clear();
                 self.times.push(self.block.time(row)?);
-                self.block.body(&shared.columns, row, PLAIN_BYTES_MAX, bodies)?;
+                match &self.plan {
+                    Some((_, plan)) => self.block.fields(&shared.columns, plan, row, PLAIN_BYTES_MAX, bodies)?,
+                    None => self.block.body(&shared.columns, row, PLAIN_BYTES_MAX, bodies)?,
+                }
                 self.ends.push(bodies.len() as u32);
             }
             None => self.read_all(shared, bodies)?,
@@ -86,7 +113,10 @@ impl ColumnRows {
         for row in 0..self.block.rows() {
             self.times.push(self.block.time(row)?);
         }
-        self.block.bodies(&shared.columns, PLAIN_BYTES_MAX, bodies, &mut self.ends)
+        match &self.plan {
+            Some((_, plan)) => self.block.all_fields(&shared.columns, plan, PLAIN_BYTES_MAX, bodies, &mut self.ends),
+            None => self.block.bodies(&shared.columns, PLAIN_BYTES_MAX, bodies, &mut self.ends),
+        }
     }
 
     /// The earliest and the latest timestamp, if all records were read.

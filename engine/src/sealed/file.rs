@@ -1,13 +1,11 @@
 //! Reading a sealed file.
 
-use super::block::{CODEC_COLUMNS, CODEC_ROWS_ZSTD};
-use super::codec::{BlockBuf, BlockError};
 use super::footer::{MerkleEnds, Runs, Source, Summary, decode_nodes};
 use super::index;
 use super::layout::{Directory, Section, Tag};
 use super::open::Opened;
 use super::shared::Shared;
-use super::table::{BlockEntry, SPAN_BYTES_MAX, Table};
+use super::table::{BlockEntry, Table};
 use super::walk::{Walk, walk};
 use crate::error::{Damage, Error, Result};
 use crate::merkle::Hash;
@@ -15,7 +13,7 @@ use crate::names::SegmentName;
 use crate::storage::Storage;
 use crate::sync::OnceLock;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::{FileId, Incarnation, LogId, Timestamp};
+use crate::{FileId, LogId, Timestamp};
 use annals_index::IndexReader;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -35,7 +33,7 @@ pub(crate) struct SealedFile {
     runs: OnceLock<Runs>,
     pub(super) dictionary: OnceLock<Option<Shared>>,
     index: OnceLock<Option<IndexReader>>,
-    index_dropped: AtomicBool,
+    pub(super) index_dropped: AtomicBool,
 }
 
 impl std::fmt::Debug for SealedFile {
@@ -216,49 +214,6 @@ impl SealedFile {
         Ok(self.table()?.overlapping(window))
     }
 
-    /// Reads block `n` into `buffer`.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`], with the seqs of the records that are lost; the buffer is empty then.
-    pub(crate) fn read_block(&self, n: usize, buffer: &mut BlockBuf) -> Result<()> {
-        buffer.clear();
-        let entry = self.table()?.0.get(n).copied();
-        let entry = entry.ok_or_else(|| {
-            Error::Damaged(self.opened.damage(self.opened.blocks_at, &format!("there is no block {n}")))
-        })?;
-        self.load(&entry, buffer)
-    }
-
-    /// Reads the block with the record `seq` into `buffer`; by the index, if there is one and it is right.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`], with the seqs of the records that are lost; the buffer is empty then.
-    pub(crate) fn seek(&self, seq: u64, buffer: &mut BlockBuf) -> Result<()> {
-        buffer.clear();
-        if let Some(index) = self.index() {
-            match index.find(seq).map(|found| self.load_for(&indexed_entry(&found), Some(seq), buffer)) {
-                Some(Ok(())) if buffer.contains(seq) => return Ok(()),
-                Some(Err(error)) if !error.is_damage() => return Err(error),
-                // The index is wrong, or the block is damaged: the file's own table will tell.
-                _ => self.index_dropped.store(true, Ordering::Relaxed),
-            }
-        }
-        let entry = self.table()?.0[self.block_of(seq)?];
-        self.load_for(&entry, Some(seq), buffer)
-    }
-
-    /// Reads all records of the block in `buffer`, of which [`SealedFile::seek`] read one.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`], with the seqs of the records that are lost; the buffer is empty then.
-    pub(crate) fn complete(&self, buffer: &mut BlockBuf) -> Result<()> {
-        let seqs = buffer.seqs();
-        buffer.complete().map_err(|detail| {
-            let damage = self.opened.damage(self.opened.blocks_at, detail);
-            Error::Damaged(Damage { first_seq: Some(seqs.start), end_seq: Some(seqs.end), ..damage })
-        })
-    }
-
     /// The index of this segment, unless there is none or it was found to be wrong.
     pub(crate) fn index(&self) -> Option<&IndexReader> {
         match self.index_dropped.load(Ordering::Relaxed) {
@@ -328,71 +283,6 @@ impl SealedFile {
         let offset = section.map_or(self.opened.len, |section| section.offset);
         self.opened.damage(offset, &format!("the section {tag} contradicts itself or the rest of the file"))
     }
-
-    /// Reads the block that `entry` tells of.
-    pub(super) fn load(&self, entry: &BlockEntry, buffer: &mut BlockBuf) -> Result<()> {
-        self.load_for(entry, None, buffer)
-    }
-
-    /// As [`SealedFile::load`]; if only one record is asked for, the others are left out where that is quicker.
-    fn load_for(&self, entry: &BlockEntry, seq: Option<u64>, buffer: &mut BlockBuf) -> Result<()> {
-        buffer.clear();
-        let lost = |damage: Damage| {
-            Error::Damaged(Damage { first_seq: Some(entry.first_seq), end_seq: Some(entry.end_seq()), ..damage })
-        };
-        if u64::from(entry.span) > SPAN_BYTES_MAX {
-            return Err(lost(self.opened.damage(entry.offset, "the block is larger than any block may be")));
-        }
-        self.opened.read_into(&mut buffer.stored, entry.offset, u64::from(entry.span))?.map_err(lost)?;
-        self.decode(entry, seq, buffer).map_err(|error| match error {
-            Failure::Block(BlockError::Damaged(detail)) => lost(self.opened.damage(entry.offset, detail)),
-            Failure::Block(BlockError::UnknownCodec(codec)) => Error::Unsupported {
-                path: self.opened.path.clone(),
-                detail: format!("the block at byte {} has codec {codec}: use a newer program", entry.offset),
-            },
-            Failure::Other(Error::Damaged(damage)) => lost(damage),
-            Failure::Other(error) => error,
-        })
-    }
-
-    fn decode(&self, entry: &BlockEntry, seq: Option<u64>, buffer: &mut BlockBuf) -> Result<(), Failure> {
-        let header = buffer.check(self.opened.salt)?;
-        if (header.first_seq, header.count) != (entry.first_seq, entry.count) {
-            return Err("the block holds other records than the table tells".into());
-        }
-        let incarnation = self.incarnation(header.first_seq, header.run).map_err(Failure::Other)?;
-        let incarnation = incarnation.ok_or("nothing tells the incarnation of the block's records any more")?;
-        let dictionary = match header.codec {
-            CODEC_ROWS_ZSTD | CODEC_COLUMNS => self.dictionary().map_err(Failure::Other)?,
-            _ => None,
-        };
-        Ok(buffer.decode(header, dictionary, incarnation, seq)?)
-    }
-
-    /// The incarnation of a block's records: what its own header says, or what the runs say.
-    fn incarnation(&self, seq: u64, own: Option<Incarnation>) -> Result<Option<Incarnation>> {
-        match own {
-            Some(own) => Ok(Some(own)),
-            None => Ok(self.runs()?.of(seq)),
-        }
-    }
-}
-
-enum Failure {
-    Block(BlockError),
-    Other(Error),
-}
-
-impl From<BlockError> for Failure {
-    fn from(error: BlockError) -> Self {
-        Self::Block(error)
-    }
-}
-
-impl From<&'static str> for Failure {
-    fn from(detail: &'static str) -> Self {
-        Self::Block(BlockError::Damaged(detail))
-    }
 }
 
 /// What `cell` holds, after `make` where that is needed. An error isn't kept: the next call tries again.
@@ -417,17 +307,5 @@ fn summary_of(table: &Table, walk: &Walk, base_seq: u64) -> Summary {
         time_min: times(|entry| entry.time_min).min().unwrap_or(i64::MAX),
         time_max: times(|entry| entry.time_max).max().unwrap_or(i64::MIN),
         body_bytes: 0,
-    }
-}
-
-/// The entry an index tells of. Indexes say nothing of timestamps: nothing is left out because an index says so.
-fn indexed_entry(found: &annals_index::IndexedBlock) -> BlockEntry {
-    BlockEntry {
-        offset: found.offset,
-        span: u32::try_from(found.bytes).unwrap_or(u32::MAX),
-        count: found.count,
-        first_seq: found.first_seq,
-        time_min: i64::MIN,
-        time_max: i64::MAX,
     }
 }

@@ -6,6 +6,7 @@
 
 mod block;
 mod bytes;
+mod cache;
 mod codec;
 #[cfg(feature = "fuzz")]
 pub mod codecs;
@@ -17,7 +18,9 @@ mod file;
 mod file_dictionary;
 mod footer;
 mod index;
+mod kept;
 mod layout;
+mod load;
 mod open;
 mod parity;
 mod rows;
@@ -32,6 +35,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cache::{BlockCache, CachedBlock};
 pub(crate) use codec::BlockBuf;
 pub(crate) use columns::learn_columns;
 pub(crate) use compare::Comparison;
@@ -39,10 +43,13 @@ pub(crate) use dictionary::train_dictionary;
 pub(crate) use file::SealedFile;
 pub(crate) use footer::Source;
 pub(crate) use index::install_index;
+pub(crate) use kept::KeptBlock;
+pub(crate) use load::RunBuf;
 pub(crate) use open::read_sealed_header;
 pub(crate) use salvage::Salvaged;
 pub(crate) use shared::FileDictionary;
 pub(crate) use slot::SealedSlot;
+pub(crate) use table::BlockEntry;
 pub(crate) use writer::{SealedWriter, Stated};
 
 use crate::options::{Codec, Options};

@@ -170,6 +170,37 @@ impl Rows {
         Ok(())
     }
 
+    /// The rows of `count` records that are elsewhere, and a payload with their keys and bodies, in this memory.
+    pub(crate) fn gather<'a, I>(count: usize, records: impl Fn() -> I, memory: (Self, Vec<u8>)) -> (Self, Vec<u8>)
+    where
+        I: Iterator<Item = StoredRecord<'a>>,
+    {
+        let (mut keys, mut bodies) = (0, 0);
+        let row = |record: StoredRecord<'_>| {
+            (keys, bodies) = (keys + record.key.len(), bodies + record.body.len());
+            let (timestamp, kind, flags) = (record.timestamp.as_micros(), record.kind, record.flags);
+            Row { timestamp, body_end: bodies as u32, key_end: keys as u32, kind, flags }
+        };
+        let (Self { mut rows, .. }, mut plain) = memory;
+        rows.clear();
+        rows.reserve_exact(count);
+        rows.extend(records().map(row));
+        plain.clear();
+        plain.reserve_exact(keys + bodies);
+        records().for_each(|record| plain.extend_from_slice(record.key));
+        records().for_each(|record| plain.extend_from_slice(record.body));
+        (Self { rows, keys_at: 0, bodies_at: keys as u32 }, plain)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<Row>()
+    }
+
     /// The earliest and the latest timestamp.
     pub(crate) fn time_range(&self) -> Option<(i64, i64)> {
         let times = || self.rows.iter().map(|row| row.timestamp);

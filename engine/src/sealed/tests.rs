@@ -1,5 +1,6 @@
 //! Tests of sealed files: what goes in comes out, and every way of being damaged.
 
+mod cache;
 #[cfg(feature = "json")]
 mod codecs;
 mod damage;

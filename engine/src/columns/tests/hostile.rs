@@ -2,7 +2,7 @@
 
 use super::bodies::records;
 use super::round_trip::{decompress, encode, options, samples};
-use crate::columns::{Block, Dictionary, learn};
+use crate::columns::{Block, Dictionary, Plan, learn};
 use proptest::prelude::*;
 
 /// The most that a block gives here.
@@ -27,7 +27,9 @@ fn read(dictionary: &Dictionary, payload: &[u8], rows: u32) {
             assert_eq!((one, &own[..]), (Ok(()), &out[from..ends[row] as usize]));
         }
     }
-    let _ = block.field(dictionary, b"\xa1a", LIMIT, &mut |_, _| ());
+    let plan = Plan::new(dictionary, &crate::msgpack::Fields::new(["a"]));
+    let _ = block.all_fields(dictionary, &plan, LIMIT, &mut Vec::new(), &mut Vec::new());
+    let _ = block.fields(dictionary, &plan, 0, LIMIT, &mut Vec::new());
 }
 
 /// A block that isn't compressed, so that what is changed in it is what is decoded.

@@ -73,10 +73,11 @@ fn a_bomb_writes_no_more_than_its_header_tells() {
     for plain_len in [1_000, 16 << 20, u32::MAX] {
         block.plain_len = plain_len;
         let mut buffer = BlockBuf::new();
-        block.encode(salt(), &mut buffer.stored);
-        buffer.stored.extend(&bomb);
-        let checked = buffer.check(salt()).unwrap();
-        buffer.decode(checked, None, crate::Incarnation([1; 16]), None).unwrap_err();
+        let mut stored = Vec::new();
+        block.encode(salt(), &mut stored);
+        stored.extend(&bomb);
+        let checked = buffer.check(&stored, salt()).unwrap();
+        buffer.decode(&stored, checked, None, crate::Incarnation([1; 16]), None).unwrap_err();
         assert!(buffer.plain.capacity() < 17 << 20);
         assert_eq!(buffer.len(), 0);
     }
