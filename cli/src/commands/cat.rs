@@ -3,6 +3,7 @@
 use annals::Reader;
 
 use crate::args::LogArg;
+use crate::condition::WhereArgs;
 use crate::failure::Result;
 use crate::range::RangeArgs;
 use crate::records::{MetaArgs, Printer};
@@ -18,6 +19,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     range: RangeArgs,
+
+    #[command(flatten)]
+    condition: WhereArgs,
 
     /// At most N records
     #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
@@ -37,6 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         range = range.reverse();
     }
     let mut printer = Printer::new(args.meta);
-    printer.scan(Reader::open(&args.log.log)?.scan(range)?, args.limit)?;
+    let query = args.condition.query(range).limit(args.limit);
+    printer.matches(Reader::open(&args.log.log)?.query(&query)?)?;
     printer.finish()
 }

@@ -18,6 +18,7 @@ pub struct ReadBuffer {
     block_file: Option<FileId>,
     /// The record that was read last is in `block`, and has this seq.
     in_block: Option<u64>,
+    blocks_read: u64,
 }
 
 impl ReadBuffer {
@@ -36,6 +37,11 @@ impl ReadBuffer {
             Some(seq) => self.block.get(seq),
             None => self.raw.current(),
         }
+    }
+
+    /// How many blocks of sealed segments were read.
+    pub(crate) fn blocks_read(&self) -> u64 {
+        self.blocks_read
     }
 
     /// Goes on to `seq` if it follows the record that was read last and has been read with its block of a sealed segment, which
@@ -87,6 +93,7 @@ impl ReadBuffer {
         self.in_block = None;
         if self.block_file != Some(file.file_id()) || !self.block.contains(seq) {
             self.block_file = None;
+            self.blocks_read += 1;
             file.seek(seq, &mut self.block)?;
             self.block_file = Some(file.file_id());
         } else if !self.block.has(seq) {

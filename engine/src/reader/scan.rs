@@ -3,7 +3,8 @@
 use crate::Timestamp;
 use crate::error::{Error, Result};
 use crate::gap::Gap;
-use crate::raw::ReadAhead;
+use crate::query::{QueryStats, Selection};
+use crate::raw::{RawSegment, ReadAhead};
 use crate::reader::buffer::unreadable;
 use crate::reader::{ReadBuffer, Source};
 use crate::record::{Record, RecordBuf};
@@ -109,6 +110,8 @@ pub struct Scan {
     /// Where the segment ends that holds the record read last. 0 if the scan goes backwards.
     segment_end: u64,
     gaps: Vec<Gap>,
+    /// What a query leaves out.
+    selection: Option<Box<Selection>>,
 }
 
 impl Scan {
@@ -117,7 +120,28 @@ impl Scan {
         let end = range.end_seq.min(source.view.visible_seq());
         let chain = source.view.chain();
         let next = range.first_seq.max(chain.removed.end_seq());
-        Self { source, range, chain, buffer: ReadBuffer::new(), next, end, segment_end: 0, gaps: Vec::new() }
+        Self {
+            source,
+            range,
+            chain,
+            buffer: ReadBuffer::new(),
+            next,
+            end,
+            segment_end: 0,
+            gaps: Vec::new(),
+            selection: None,
+        }
+    }
+
+    /// Leaves out what `selection` doesn't ask for.
+    pub(crate) fn select(self, selection: Selection) -> Self {
+        Self { selection: Some(Box::new(selection)), ..self }
+    }
+
+    /// What the selection made of the records so far.
+    pub(crate) fn stats(&self) -> QueryStats {
+        let stats = self.selection.as_ref().map(|selection| selection.stats).unwrap_or_default();
+        QueryStats { blocks_read: self.buffer.blocks_read(), ..stats }
     }
 
     /// The next record; `None` at the end of the range.
@@ -131,7 +155,7 @@ impl Scan {
                 return Ok(None);
             }
             let seq = if self.range.reverse { self.end - 1 } else { self.next };
-            let step = match seq < self.segment_end && self.buffer.step_to(seq) {
+            let step = match seq < self.segment_end && !self.is_narrowed() && self.buffer.step_to(seq) {
                 true => Ok(Step::Read),
                 false => self.read(seq),
             };
@@ -140,7 +164,7 @@ impl Scan {
                 Ok(Step::Read) => {
                     debug_assert!(self.buffer.stored().is_some(), "record {seq} was read and is not there");
                     self.pass(seq, seq + 1);
-                    if self.buffer.stored().is_some_and(|record| self.range.has_time(record.timestamp)) {
+                    if self.is_asked_for()? {
                         return Ok(self.buffer.current());
                     }
                 }
@@ -169,6 +193,22 @@ impl Scan {
         &self.gaps
     }
 
+    /// Whether an index tells which records of the segment are worth reading.
+    fn is_narrowed(&self) -> bool {
+        self.selection.as_ref().is_some_and(|selection| selection.is_narrowed())
+    }
+
+    /// Whether the record that was read is in the range of times, and selected.
+    fn is_asked_for(&mut self) -> Result<bool> {
+        let Some(record) = self.buffer.stored().filter(|record| self.range.has_time(record.timestamp)) else {
+            return Ok(false);
+        };
+        let Some(selection) = &mut self.selection else { return Ok(true) };
+        let selected = selection.selects(&record)?;
+        selection.stats.records_matched += u64::from(selected);
+        Ok(selected)
+    }
+
     /// Leaves the records `first..end` behind, which are next.
     fn pass(&mut self, first: u64, end: u64) {
         match self.range.reverse {
@@ -180,10 +220,14 @@ impl Scan {
     fn read(&mut self, seq: u64) -> Result<Step> {
         let (source, chain) = (&self.source, &mut self.chain);
         let ahead = if self.range.reverse { ReadAhead::Backward } else { ReadAhead::Forward };
-        let segment_end = &mut self.segment_end;
+        let (segment_end, selection) = (&mut self.segment_end, &mut self.selection);
         source.with_retries(|| {
             let Some((index, end)) = chain.find(seq) else { return Err(source.no_segment(seq)) };
-            let outcome = Self::read_in(source, chain, &mut self.buffer, &self.range, (index, end, seq), ahead);
+            if let Some(selection) = selection {
+                selection.come_to(chain.segments[index].base_seq());
+            }
+            let place = (index, end, seq);
+            let outcome = Self::read_in(source, chain, &mut self.buffer, &self.range, selection, place, ahead);
             *segment_end = if ahead == ReadAhead::Forward { end } else { 0 };
             if outcome.is_err() {
                 // The files may have moved since the scan began; a retry looks at them anew.
@@ -198,32 +242,56 @@ impl Scan {
         chain: &Chain,
         buffer: &mut ReadBuffer,
         range: &ScanRange,
+        selection: &mut Option<Box<Selection>>,
         (index, end, seq): (usize, u64, u64),
         ahead: ReadAhead,
     ) -> Result<Step> {
-        if !range.is_all_times() {
-            match &chain.segments[index] {
-                Segment::Raw(raw) => {
-                    // The active segment may get records of other times, but none that this scan returns.
-                    if raw.times().is_some_and(|times| !range.overlaps(times)) && end != u64::MAX {
-                        return Ok(Step::Skip(raw.name.base_seq, end));
+        let (has_times, reverse) = (!range.is_all_times(), ahead == ReadAhead::Backward);
+        match &chain.segments[index] {
+            // The active segment may get records of other times, but none that this scan returns.
+            Segment::Raw(raw) => {
+                let others = |raw: &RawSegment| raw.times().is_some_and(|times| !range.overlaps(times));
+                if has_times && end != u64::MAX && others(raw) {
+                    note_skipped(selection);
+                    return Ok(Step::Skip(raw.name.base_seq, end));
+                }
+                if let Some(selection) = selection {
+                    let seqs = raw.name.base_seq..end.min(source.view.visible_seq());
+                    if let Some(skip) = selection.skip_raw(source, raw, seqs, seq, reverse)? {
+                        return Ok(Step::Skip(skip.start, skip.end));
                     }
                 }
-                Segment::Sealed(slot) => {
-                    let file = source.sealed(slot).map_err(|error| unreadable(error, source, chain, index))?;
-                    // Nobody knows the times of what is missing.
-                    if !file.has_gaps() && file.time_range().is_some_and(|times| !range.overlaps(times.into_inner())) {
-                        return Ok(Step::Skip(file.seqs().start, end));
-                    }
+            }
+            Segment::Sealed(slot) if has_times || selection.is_some() => {
+                let file = source.sealed(slot).map_err(|error| unreadable(error, source, chain, index))?;
+                // Nobody knows the times of what is missing.
+                let times = file.time_range().filter(|_| has_times && !file.has_gaps());
+                if times.is_some_and(|times| !range.overlaps(times.into_inner())) {
+                    note_skipped(selection);
+                    return Ok(Step::Skip(file.seqs().start, end));
+                }
+                if let Some(skip) = selection.as_mut().and_then(|selection| selection.skip_sealed(&file, seq, reverse))
+                {
+                    return Ok(Step::Skip(skip.start, skip.end));
+                }
+                if has_times {
                     let (seqs, times) = file.block_bounds(seq)?;
                     if !range.overlaps(times.into_inner()) {
                         return Ok(Step::Skip(seqs.start, seqs.end));
                     }
                 }
             }
+            Segment::Sealed(_) => {}
         }
         buffer.read(source, chain, index, seq, ahead)?;
         Ok(Step::Read)
+    }
+}
+
+/// Notes that a segment is left out for the times of its records.
+fn note_skipped(selection: &mut Option<Box<Selection>>) {
+    if let Some(selection) = selection {
+        selection.stats.segments_skipped_by_time += 1;
     }
 }
 

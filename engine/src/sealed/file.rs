@@ -2,6 +2,7 @@
 
 use super::block::{CODEC_COLUMNS, CODEC_ROWS_ZSTD};
 use super::codec::{BlockBuf, BlockError};
+use super::fields::FieldsSlot;
 use super::footer::{MerkleEnds, Runs, Source, Summary, decode_nodes};
 use super::index;
 use super::layout::{Directory, Section, Tag};
@@ -24,7 +25,7 @@ use std::sync::Arc;
 /// for, checked, and kept. All methods may be called from many threads at once, each with a [`BlockBuf`] of its own.
 pub(crate) struct SealedFile {
     pub(super) opened: Opened,
-    storage: Arc<dyn Storage>,
+    pub(super) storage: Arc<dyn Storage>,
     name: SegmentName,
     summary: Summary,
     /// What is wrong with the summary of the footer, until it has been read or if it had to be put together from the
@@ -36,6 +37,7 @@ pub(crate) struct SealedFile {
     pub(super) dictionary: OnceLock<Option<Shared>>,
     index: OnceLock<Option<IndexReader>>,
     index_dropped: AtomicBool,
+    pub(super) fields: FieldsSlot,
 }
 
 impl std::fmt::Debug for SealedFile {
@@ -74,6 +76,7 @@ impl SealedFile {
             dictionary: OnceLock::new(),
             index: OnceLock::new(),
             index_dropped: AtomicBool::new(false),
+            fields: FieldsSlot::default(),
         };
         let summary = file
             .section(Tag::SUMMARY)?
