@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use annals::{Error, Gap, Record, Scan};
+use annals::{Error, Gap, Matches, Record};
 
 use crate::failure::{Failure, Result};
 use crate::output::{Out, STDOUT_BUFFER_BYTES, note, plural};
@@ -79,20 +79,16 @@ impl Printer {
         Ok(())
     }
 
-    /// Prints the records of `scan`, at most `limit` of them, and goes on past damage.
-    pub(crate) fn scan(&mut self, mut scan: Scan, limit: u64) -> Result<()> {
-        let mut printed = 0;
-        while printed < limit {
-            match scan.advance() {
-                Ok(Some(record)) => {
-                    self.record(record)?;
-                    printed += 1;
-                }
+    /// Prints the records that a query finds, and goes on past damage.
+    pub(crate) fn matches(&mut self, mut matches: Matches) -> Result<()> {
+        loop {
+            match matches.advance() {
+                Ok(Some(record)) => self.record(record)?,
                 Ok(None) => break,
                 Err(error) => self.survive(error)?,
             }
         }
-        self.gaps(scan.gaps());
+        self.gaps(matches.gaps());
         Ok(())
     }
 

@@ -1,9 +1,10 @@
 //! `annals cat`: records out of a log, as NDJSON.
 
-use annals::Reader;
+use annals::{FieldPath, Reader};
 
 use crate::args::LogArg;
-use crate::failure::Result;
+use crate::condition::WhereArgs;
+use crate::failure::{Failure, Result};
 use crate::range::{RangeArgs, with_threads};
 use crate::records::{MetaArgs, Printer};
 
@@ -18,6 +19,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     range: RangeArgs,
+
+    #[command(flatten)]
+    condition: WhereArgs,
 
     /// At most N records
     #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
@@ -42,11 +46,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let mut printer = Printer::new(args.meta);
     let reader = Reader::open(&args.log.log)?;
-    let records = args.limit.min(reader.end_seq().saturating_sub(reader.first_seq()));
-    let mut scan = reader.scan(with_threads(range, records))?;
-    if !args.fields.is_empty() {
-        scan = scan.only(&args.fields);
-    }
-    printer.scan(scan, args.limit)?;
+    let there = reader.end_seq().saturating_sub(reader.first_seq());
+    let records = if args.condition.is_all() { there.min(args.limit) } else { there };
+    let key =
+        |name: &String| FieldPath::new([name]).map_err(|error| Failure::Usage(format!("--field {name}: {error}")));
+    let fields = args.fields.iter().map(key).collect::<Result<Vec<_>>>()?;
+    let query = args.condition.query(with_threads(range, records)).limit(args.limit).project(fields);
+    printer.matches(reader.query(&query)?)?;
     printer.finish()
 }

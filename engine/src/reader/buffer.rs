@@ -21,6 +21,7 @@ pub struct ReadBuffer {
     block_file: Option<FileId>,
     /// The record that was read last is in the block, and has this seq.
     in_block: Option<u64>,
+    blocks_read: u64,
     /// The fields that records are to have, if not all.
     fields: Option<Fields>,
     /// The record that was read last with these fields alone, and where in it; `None` if it is that as it was read.
@@ -129,6 +130,11 @@ impl ReadBuffer {
         }
     }
 
+    /// How many blocks of sealed segments were read.
+    pub(crate) fn blocks_read(&self) -> u64 {
+        self.blocks_read
+    }
+
     /// Goes on to `seq` if it has been read with the record that was read last, in its block of a sealed segment, which never
     /// changes. The caller knows that `seq` belongs to that segment.
     #[inline]
@@ -191,6 +197,7 @@ impl ReadBuffer {
         }
         if self.block_file != Some(file.file_id()) || !self.covers(seq) {
             self.block_file = None;
+            self.blocks_read += 1;
             self.load(source, file, seq, ahead)?;
             self.block_file = Some(file.file_id());
         } else if self.kept.is_none() && !self.block.has(seq) {
