@@ -31,6 +31,8 @@
 //! - [`Log`] appends, from many threads at once. [`Durability`] says what an append waits for; [`Batch`] appends
 //!   several records, all or none. [`Log::seal`] compresses and hashes what is there; a thread in the background does
 //!   it for what is full.
+//! - [`Log::append_once`] makes one record of each key, for sources that deliver at least once. [`Log::retain`] removes what
+//!   is old or too much, but for what is held ([`Log::hold`]), and the log says so.
 //! - [`Reader`] needs no lock and no writer: [`Reader::get`] by seq, [`Reader::scan`] over a [`ScanRange`] of seqs and
 //!   times in either direction, with several threads if that is asked for, [`Reader::tail`] to follow, [`Reader::verify`] to
 //!   check every byte, hash and link. [`ReadBuffer::only`] and [`Scan::only`] read some fields of records alone.
