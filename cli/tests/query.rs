@@ -13,7 +13,8 @@ fn log() -> Place {
     let place = Place::new();
     let line = |n: u64| {
         let status = if n.is_multiple_of(3) { "failed" } else { "ok" };
-        let user = if n.is_multiple_of(2) { format!(r#","user":{{"name":"u{}","id":{n}}}"#, n % 4) } else { String::new() };
+        let user =
+            if n.is_multiple_of(2) { format!(r#","user":{{"name":"u{}","id":{n}}}"#, n % 4) } else { String::new() };
         format!("{{\"n\":{n},\"ts\":{},\"status\":\"{status}\"{user}}}\n", 1_704_067_200 + n)
     };
     assert_eq!(place.append((0..60).map(line).collect::<String>().as_bytes(), &[]).code, 0);
