@@ -50,6 +50,14 @@ fn ranges_of_seqs_and_times_in_both_directions() {
 }
 
 #[test]
+fn named_fields_alone_in_the_order_of_the_record() {
+    let place = log_of(3);
+    assert_eq!(place.cat(&["--field", "n"]), [r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#]);
+    assert_eq!(place.cat(&["--field", "ts", "--field", "n", "--limit", "1"]), [r#"{"n":0,"ts":1704067200}"#]);
+    assert_eq!(place.cat(&["--field", "x", "--seq", "1"]), ["{}"]);
+}
+
+#[test]
 fn get_prints_in_the_order_asked_for_and_names_what_is_missing() {
     let place = log_of(10);
     let got = place.run("get", &["7", "0", "7", "9"]);
