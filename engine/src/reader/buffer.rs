@@ -21,12 +21,12 @@ pub struct ReadBuffer {
     block_file: Option<FileId>,
     /// The record that was read last is in the block, and has this seq.
     in_block: Option<u64>,
-    blocks_read: u64,
     /// The fields that records are to have, if not all.
     fields: Option<Fields>,
     /// The record that was read last with these fields alone, and where in it; `None` if it is that as it was read.
     projected: Vec<u8>,
     body: Option<Range<usize>>,
+    blocks_read: u64,
 }
 
 #[derive(Debug)]
@@ -222,6 +222,7 @@ impl ReadBuffer {
 
     /// Goes on with a block of `file` that was read elsewhere. Returns the one before, if it was.
     pub(crate) fn put_block(&mut self, file: &SealedFile, block: KeptBlock) -> Option<KeptBlock> {
+        self.blocks_read += 1;
         (self.in_block, self.block_file) = (None, Some(file.file_id()));
         match self.kept.replace(Kept::Own(block)) {
             Some(Kept::Own(before)) => Some(before),

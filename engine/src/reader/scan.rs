@@ -268,6 +268,7 @@ impl Scan {
 
     fn read(&mut self, seq: u64) -> Result<Step> {
         let (source, chain) = (&self.source, &mut self.chain);
+        let ahead = if self.range.reverse { ReadAhead::Backward } else { ReadAhead::Forward };
         let (segment, read_ahead, selection) = (&mut self.segment, &mut self.ahead, &mut self.selection);
         source.with_retries(|| {
             let Some((index, end)) = chain.find(seq) else { return Err(source.no_segment(seq)) };
@@ -276,7 +277,17 @@ impl Scan {
                 selection.come_to(segment.start);
             }
             let place = (index, end, seq);
-            let outcome = Self::read_in(source, chain, &mut self.buffer, read_ahead, &self.range, selection, place);
+            let outcome = match Self::skip_in(source, chain, &self.range, selection, place, ahead) {
+                Ok(None) => {
+                    let is_narrowed = selection.as_ref().is_some_and(|selection| selection.is_narrowed());
+                    // What an index names is read alone, and may be asked for again.
+                    let (read_ahead, ahead) =
+                        if is_narrowed { (None, ReadAhead::None) } else { (read_ahead.as_mut(), ahead) };
+                    Self::read_in(source, chain, &mut self.buffer, read_ahead, place, ahead)
+                }
+                Ok(Some(skip)) => Ok(Step::Skip(skip.start, skip.end)),
+                Err(error) => Err(error),
+            };
             if outcome.is_err() {
                 // The files may have moved since the scan began; a retry looks at them anew.
                 *chain = source.view.chain();
@@ -285,29 +296,27 @@ impl Scan {
         })
     }
 
-    fn read_in(
+    /// The records from `seq` on that are known not to be asked for.
+    fn skip_in(
         source: &Source,
         chain: &Chain,
-        buffer: &mut ReadBuffer,
-        read_ahead: &mut Option<Ahead>,
         range: &ScanRange,
         selection: &mut Option<Box<Selection>>,
         (index, end, seq): (usize, u64, u64),
-    ) -> Result<Step> {
-        let (has_times, reverse) = (!range.is_all_times(), range.reverse);
+        ahead: ReadAhead,
+    ) -> Result<Option<Range<u64>>> {
+        let (has_times, reverse) = (!range.is_all_times(), ahead == ReadAhead::Backward);
         match &chain.segments[index] {
             // The active segment may get records of other times, but none that this scan returns.
             Segment::Raw(raw) => {
                 let others = |raw: &RawSegment| raw.times().is_some_and(|times| !range.overlaps(times));
                 if has_times && end != u64::MAX && others(raw) {
                     note_skipped(selection);
-                    return Ok(Step::Skip(raw.name.base_seq, end));
+                    return Ok(Some(raw.name.base_seq..end));
                 }
                 if let Some(selection) = selection {
                     let seqs = raw.name.base_seq..end.min(source.view.visible_seq());
-                    if let Some(skip) = selection.skip_raw(source, raw, seqs, seq, reverse)? {
-                        return Ok(Step::Skip(skip.start, skip.end));
-                    }
+                    return selection.skip_raw(source, raw, seqs, seq, reverse);
                 }
             }
             Segment::Sealed(slot) if has_times || selection.is_some() => {
@@ -316,30 +325,33 @@ impl Scan {
                 let times = file.time_range().filter(|_| has_times && !file.has_gaps());
                 if times.is_some_and(|times| !range.overlaps(times.into_inner())) {
                     note_skipped(selection);
-                    return Ok(Step::Skip(file.seqs().start, end));
+                    return Ok(Some(file.seqs().start..end));
                 }
-                if let Some(skip) = selection.as_mut().and_then(|selection| selection.skip_sealed(&file, seq, reverse))
-                {
-                    return Ok(Step::Skip(skip.start, skip.end));
+                let skip = selection.as_mut().and_then(|selection| selection.skip_sealed(&file, seq, reverse));
+                if skip.is_some() {
+                    return Ok(skip);
                 }
                 if has_times {
                     let (seqs, times) = file.block_bounds(seq)?;
                     if !range.overlaps(times.into_inner()) {
-                        return Ok(Step::Skip(seqs.start, seqs.end));
+                        return Ok(Some(seqs));
                     }
                 }
             }
             Segment::Sealed(_) => {}
         }
-        // Where an index tells which records to read, they are read one by one.
-        let is_narrowed = selection.as_ref().is_some_and(|selection| selection.is_narrowed());
-        let ahead = match (is_narrowed, reverse) {
-            (true, _) => ReadAhead::None,
-            (false, true) => ReadAhead::Backward,
-            (false, false) => ReadAhead::Forward,
-        };
+        Ok(None)
+    }
+
+    fn read_in(
+        source: &Source,
+        chain: &Chain,
+        buffer: &mut ReadBuffer,
+        read_ahead: Option<&mut Ahead>,
+        (index, _, seq): (usize, u64, u64),
+        ahead: ReadAhead,
+    ) -> Result<Step> {
         if let (Some(read_ahead), Segment::Sealed(slot)) = (read_ahead, &chain.segments[index])
-            && !is_narrowed
             && let Ok(file) = source.sealed(slot)
             && !buffer.has_block(&file, seq)
             && let Some(block) = read_ahead.take(source, chain, &file, seq)
