@@ -82,7 +82,7 @@ impl From<annals::Error> for Failure {
     fn from(error: annals::Error) -> Self {
         match &error {
             _ if error.is_damage() => Self::Integrity(error.to_string()),
-            annals::Error::InvalidOption { .. } => Self::Usage(error.to_string()),
+            annals::Error::InvalidOption { .. } | annals::Error::Condition(_) => Self::Usage(error.to_string()),
             annals::Error::NotALog { .. } => {
                 Self::Failed(format!("{error}. Check the path; `annals append LOG FILE` creates a log."))
             }

@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod condition;
 mod failure;
 mod ingest;
 mod input;

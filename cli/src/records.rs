@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use annals::{Error, Gap, Record, Scan};
+use annals::{Error, Gap, Matches, Record, Scan};
 
 use crate::failure::{Failure, Result};
 use crate::output::{Out, STDOUT_BUFFER_BYTES, note, plural};
@@ -93,6 +93,19 @@ impl Printer {
             }
         }
         self.gaps(scan.gaps());
+        Ok(())
+    }
+
+    /// Prints the records that a query finds, and goes on past damage.
+    pub(crate) fn matches(&mut self, mut matches: Matches) -> Result<()> {
+        loop {
+            match matches.advance() {
+                Ok(Some(record)) => self.record(record)?,
+                Ok(None) => break,
+                Err(error) => self.survive(error)?,
+            }
+        }
+        self.gaps(matches.gaps());
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use crate::catalog::Removal;
 use crate::gap::Gap;
 use crate::msgpack::MsgPackError;
+use crate::query::ConditionError;
 use std::io;
 use std::sync::Arc;
 
@@ -137,6 +138,9 @@ pub enum Error {
         /// What differs.
         detail: String,
     },
+    /// A condition that can't be used.
+    #[error("the condition can't be used: {0}")]
+    Condition(#[from] ConditionError),
     /// The log was closed.
     #[error("the log is closed")]
     Closed,

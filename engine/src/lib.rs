@@ -34,6 +34,7 @@
 //! - [`Reader`] needs no lock and no writer: [`Reader::get`] by seq, [`Reader::scan`] over a [`ScanRange`] of seqs and
 //!   times in either direction, with several threads if that is asked for, [`Reader::tail`] to follow, [`Reader::verify`] to
 //!   check every byte, hash and link. [`ReadBuffer::only`] and [`Scan::only`] read some fields of records alone.
+//! - [`Reader::query`] finds the records for which a [`Condition`] on their fields holds.
 //! - [`Repair`] makes a damaged log whole again: everything that can be read is kept, and what can't is a [`Gap`].
 //! - [`Record`] borrows its body, a MessagePack map; [`Record::decode`] makes it a value of a type,
 //!   [`Record::value`] a dynamic one, and `to_json` JSON that is the same as what went in.
@@ -68,6 +69,7 @@ pub mod msgpack;
 mod names;
 mod once;
 mod options;
+mod query;
 mod raw;
 mod reader;
 mod record;
@@ -93,6 +95,7 @@ pub use ids::{FileId, Incarnation, LogId, Timestamp};
 pub use inspect::{Piece, What, inspect};
 pub use log::{Log, SealReport, Ticket};
 pub use options::{Background, Codec, Durability, Options};
+pub use query::{Comparison, Condition, ConditionError, FieldPath, Matcher, Matches, Query, QueryStats, Value, field};
 pub use reader::{LogInfo, ReadBuffer, Reader, Scan, ScanRange, SegmentInfo, Tail, VerifyReport};
 pub use record::{Record, RecordBuf};
 pub use recovery::{Dropped, RecoveryReport, Rewritten};

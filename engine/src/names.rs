@@ -30,14 +30,19 @@ pub(crate) enum SegmentKind {
     Sealed,
     /// The index of the sealed segment with the same base and ordinal.
     Index,
+    /// The field index of the sealed segment with the same base and ordinal.
+    Fields,
 }
 
 impl SegmentKind {
+    const ALL: [Self; 4] = [Self::Raw, Self::Sealed, Self::Index, Self::Fields];
+
     const fn ending(self) -> &'static str {
         match self {
             Self::Raw => "log",
             Self::Sealed => "seg",
             Self::Index => "idx",
+            Self::Fields => "fld",
         }
     }
 }
@@ -55,8 +60,7 @@ impl SegmentName {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (stem, ending) = text.split_once('.')?;
         let (base, ordinal) = stem.split_once('-')?;
-        let kind =
-            [SegmentKind::Raw, SegmentKind::Sealed, SegmentKind::Index].into_iter().find(|k| k.ending() == ending)?;
+        let kind = SegmentKind::ALL.into_iter().find(|kind| kind.ending() == ending)?;
         let name = Self { base_seq: base.parse().ok()?, ordinal: ordinal.parse().ok()?, kind };
         let possible = name.base_seq <= SEQ_LIMIT && name.ordinal < ORDINAL_LIMIT;
         (possible && name.to_string() == text).then_some(name)
@@ -65,6 +69,11 @@ impl SegmentName {
     /// The index of this sealed segment.
     pub(crate) fn index(self) -> Self {
         Self { kind: SegmentKind::Index, ..self }
+    }
+
+    /// The field index of this sealed segment.
+    pub(crate) fn fields(self) -> Self {
+        Self { kind: SegmentKind::Fields, ..self }
     }
 }
 
@@ -170,8 +179,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_comes_back(base_seq in 0..=SEQ_LIMIT, ordinal in 0..ORDINAL_LIMIT, kind in 0..3usize, offset: u64) {
-            let kind = [SegmentKind::Raw, SegmentKind::Sealed, SegmentKind::Index][kind];
+        fn any_name_comes_back(base_seq in 0..=SEQ_LIMIT, ordinal in 0..ORDINAL_LIMIT, kind in 0..4usize, offset: u64) {
+            let kind = SegmentKind::ALL[kind];
             let name = SegmentName { base_seq, ordinal, kind };
             prop_assert_eq!(SegmentName::parse(&name.to_string()), Some(name));
             let kept = quarantined(name, offset);
@@ -179,7 +188,7 @@ mod tests {
         }
 
         #[test]
-        fn a_text_is_one_name_or_none(text in "[0-9+]{18,21}-[0-9+]{9,12}\\.(log|seg|idx|tmp)") {
+        fn a_text_is_one_name_or_none(text in "[0-9+]{18,21}-[0-9+]{9,12}\\.(log|seg|idx|fld|tmp)") {
             prop_assert!(SegmentName::parse(&text).is_none_or(|name| name.to_string() == text));
         }
     }

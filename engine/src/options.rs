@@ -1,7 +1,9 @@
 //! How a log is opened: every choice with its default, unit and bounds.
 
 use crate::error::{Error, Result};
+use crate::query::FieldPath;
 use crate::raw::frame::FRAME_BYTES_MAX;
+use annals_index::FIELDS_MAX;
 use std::time::Duration;
 
 /// When an append returns, and so what the record has survived by then. docs/durability.md tells the whole of it.
@@ -84,6 +86,8 @@ pub struct Options {
     pub(crate) once_records: u64,
     pub(crate) once_age: Option<Duration>,
     pub(crate) cache_bytes: usize,
+    /// `None`: those that the log has indexes of.
+    pub(crate) index_fields: Option<Vec<FieldPath>>,
 }
 
 impl Default for Options {
@@ -103,6 +107,7 @@ impl Default for Options {
             once_records: ONCE_RECORDS_DEFAULT,
             once_age: None,
             cache_bytes: CACHE_BYTES_DEFAULT,
+            index_fields: None,
         }
     }
 }
@@ -219,6 +224,25 @@ impl Options {
         self
     }
 
+    /// The fields whose values are indexed, so that queries find records by them without a scan. At most 64, none twice. Default: those that
+    /// the newest sealed segment has an index of; none in a new log.
+    ///
+    /// Segments are indexed when they are sealed, off the way of appends; those that are sealed already get what they lack in the
+    /// background. An empty list ends indexing, and leaves the indexes that are there.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use annals::{Options, field};
+    /// let options = Options::new().index_fields([field("request_id")?, field("user.name")?]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn index_fields(mut self, fields: impl IntoIterator<Item = FieldPath>) -> Self {
+        self.index_fields = Some(fields.into_iter().collect());
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let invalid = |option, detail: &str| Err(Error::InvalidOption { option, detail: detail.into() });
         if !SEGMENT_BYTES_RANGE.contains(&self.segment_bytes) {
@@ -238,6 +262,13 @@ impl Options {
         }
         if self.unsealed_segments_max == 0 {
             return invalid("unsealed_segments_max", "at least one segment has to be able to wait");
+        }
+        let fields = self.index_fields.as_deref().unwrap_or_default();
+        if fields.len() > FIELDS_MAX {
+            return invalid("index_fields", "at most 64 fields are indexed");
+        }
+        if fields.iter().enumerate().any(|(n, field)| fields[..n].contains(field)) {
+            return invalid("index_fields", "a field is named twice");
         }
         if let Durability::Buffered { interval } = self.durability
             && interval < Duration::from_millis(1)

@@ -3,13 +3,15 @@
 //! The list of segments is an immutable snapshot behind a pointer: a reader that holds one goes on undisturbed while
 //! segments are sealed or retired, since files are only ever unlinked and never changed.
 
-use crate::Incarnation;
 use crate::catalog::Removed;
+use crate::log::fields_of;
 use crate::names::SegmentName;
+use crate::query::FieldPath;
 use crate::raw::RawSegment;
 use crate::sealed::SealedSlot;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{ArcSwap, Condvar, Instant, Mutex, wait_timeout};
+use crate::sync::{ArcSwap, Condvar, Instant, Mutex, RwLock, wait_timeout};
+use crate::{Incarnation, LogId, Storage};
 use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
@@ -17,6 +19,9 @@ use std::sync::{Arc, PoisonError};
 /// How many sealed segments are held open at once. Each takes a file handle and about 150 KiB, most of it for its
 /// dictionary, so that both stay bounded however long the log grows.
 const OPEN_FILES_MAX: usize = 256;
+
+/// How many of the newest sealed segments are asked which fields are indexed.
+const FIELDS_SOUGHT: usize = 8;
 
 /// A segment of a log.
 #[derive(Debug, Clone)]
@@ -96,6 +101,8 @@ pub(crate) struct View {
     durable_seq: AtomicU64,
     /// Sealing can't go on, because of damage or for want of space: nobody is to wait for it.
     sealing_stuck: AtomicBool,
+    /// The fields that are indexed, if who opened the log has named them.
+    index_fields: RwLock<Option<Vec<FieldPath>>>,
     closed: AtomicBool,
     /// How many threads wait.
     watch: Mutex<u32>,
@@ -165,6 +172,26 @@ impl View {
             // One that can't be opened is reported to its reader as removed.
             let _ = open(slot);
         }
+    }
+
+    /// Names the fields that are indexed.
+    pub(crate) fn name_index_fields(&self, fields: Vec<FieldPath>) {
+        *self.index_fields.write().unwrap_or_else(PoisonError::into_inner) = Some(fields);
+    }
+
+    /// The fields that are indexed: as whoever opened the log has named them, or as the newest sealed segment has them.
+    pub(crate) fn index_fields(&self, storage: &Arc<dyn Storage>, log_id: LogId) -> Vec<FieldPath> {
+        if let Some(named) = &*self.index_fields.read().unwrap_or_else(PoisonError::into_inner) {
+            return named.clone();
+        }
+        let chain = self.chain();
+        let sealed = chain.segments.iter().rev().filter_map(|segment| match segment {
+            Segment::Sealed(slot) => Some(slot),
+            Segment::Raw(_) => None,
+        });
+        // The newest ones may have gaps, and so no index.
+        let mut indexes = sealed.take(FIELDS_SOUGHT).filter_map(|slot| slot.file(storage, log_id).ok()?.fields());
+        indexes.next().map_or_else(Vec::new, |index| fields_of(&index))
     }
 
     /// The segment that is appended to.

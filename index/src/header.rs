@@ -45,10 +45,12 @@ pub enum FileKind {
     Index,
     /// What a log knows beside its records.
     Catalog,
+    /// An index of fields of one sealed segment.
+    Fields,
 }
 
 impl FileKind {
-    const ALL: [Self; 5] = [Self::Identity, Self::Raw, Self::Sealed, Self::Index, Self::Catalog];
+    const ALL: [Self; 6] = [Self::Identity, Self::Raw, Self::Sealed, Self::Index, Self::Catalog, Self::Fields];
 
     const fn tag(self) -> [u8; 4] {
         match self {
@@ -57,6 +59,7 @@ impl FileKind {
             Self::Sealed => *b"SEAL",
             Self::Index => *b"INDX",
             Self::Catalog => *b"CTLG",
+            Self::Fields => *b"FLDX",
         }
     }
 }

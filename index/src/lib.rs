@@ -33,9 +33,14 @@
 //! repository.
 
 mod bytes;
+mod fields;
 mod header;
 mod segment;
 
 pub use bytes::{Bytes, INDEX_BYTES_MAX};
+pub use fields::{
+    FIELDS_MAX, FieldsBinding, FieldsBuilder, FieldsError, FieldsReader, KEYS_MAX, PATH_BYTES_MAX, ReadAt, Records,
+    term_hash,
+};
 pub use header::{FORMAT_VERSION, FileHeader, FileKind, HEADER_BYTES, HeaderError, INCOMPATIBLE_KNOWN, SPECIFIC_BYTES};
 pub use segment::{Binding, IndexBuilder, IndexError, IndexReader, IndexedBlock, RECORDS_MAX, STRIDE};

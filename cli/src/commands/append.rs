@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::args::LogArg;
+use crate::condition::IndexArgs;
 use crate::failure::{Failure, Result};
 use crate::ingest::{self, Counts};
 use crate::input::Source;
@@ -68,6 +69,9 @@ pub(crate) struct Args {
     #[arg(long)]
     roll_daily: bool,
 
+    #[command(flatten)]
+    index: IndexArgs,
+
     /// How to print the summary [default: text on stderr]
     #[arg(long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
@@ -117,7 +121,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if let Some(records) = args.once_records {
         options = options.once_records(records);
     }
-    let log = options.open_or_create(&args.log.log)?;
+    let log = args.index.apply(options).open_or_create(&args.log.log)?;
     tell_recovery(&log);
 
     let ingest = ingest::Options {

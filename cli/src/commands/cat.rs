@@ -1,8 +1,9 @@
 //! `annals cat`: records out of a log, as NDJSON.
 
-use annals::Reader;
+use annals::{FieldPath, Reader};
 
 use crate::args::LogArg;
+use crate::condition::WhereArgs;
 use crate::failure::Result;
 use crate::range::{RangeArgs, with_threads};
 use crate::records::{MetaArgs, Printer};
@@ -18,6 +19,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     range: RangeArgs,
+
+    #[command(flatten)]
+    condition: WhereArgs,
 
     /// At most N records
     #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
@@ -43,10 +47,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut printer = Printer::new(args.meta);
     let reader = Reader::open(&args.log.log)?;
     let records = args.limit.min(reader.end_seq().saturating_sub(reader.first_seq()));
-    let mut scan = reader.scan(with_threads(range, records))?;
-    if !args.fields.is_empty() {
-        scan = scan.only(&args.fields);
+    let range = with_threads(range, records);
+    if args.condition.is_all() {
+        let mut scan = reader.scan(range)?;
+        if !args.fields.is_empty() {
+            scan = scan.only(&args.fields);
+        }
+        printer.scan(scan, args.limit)?;
+        return printer.finish();
     }
-    printer.scan(scan, args.limit)?;
+    let fields = args.fields.iter().map(|name| FieldPath::new([name])).collect::<Result<Vec<_>, _>>();
+    let fields = fields.map_err(annals::Error::from)?;
+    printer.matches(reader.query(&args.condition.query(range).limit(args.limit).project(fields))?)?;
     printer.finish()
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use annals::shape::Shape;
-use annals::{Damage, Error, Gap, Reader, Record, ScanRange};
+use annals::{Damage, Error, Gap, Query, Reader, Record, ScanRange};
 use annals_export::{
     ColumnReport, DatasetReport, DatasetSink, ExportError, ExportOptions, FileReport, FileSink, ForcedType, Plan,
     RecordSink,
@@ -15,6 +15,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::args::LogArg;
+use crate::condition::WhereArgs;
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, interrupted};
 use crate::output::{bytes, count, note, plural, print};
@@ -42,6 +43,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     range: RangeArgs,
+
+    #[command(flatten)]
+    condition: WhereArgs,
 
     /// Add the column _json: each record's exact JSON
     #[arg(long)]
@@ -116,8 +120,10 @@ pub(crate) struct Job<'a> {
     options: ExportOptions,
     /// Which records; never any that are appended while the export runs, since the records may be read twice.
     range: ScanRange,
+    /// Which of those in the range.
+    query: Query,
     end_seq: u64,
-    /// Whether `range` leaves out none below `end_seq`.
+    /// Whether `query` leaves out none below `end_seq`.
     is_whole: bool,
     skip_damaged: bool,
 }
@@ -132,6 +138,10 @@ impl<'a> Job<'a> {
             out,
             options: ExportOptions::default(),
             range: ScanRange::all().seqs(..end_seq),
+            query: Query::over(with_threads(
+                ScanRange::all().seqs(..end_seq),
+                end_seq - reader.first_seq().min(end_seq),
+            )),
             end_seq,
             is_whole: true,
             skip_damaged: false,
@@ -159,7 +169,9 @@ impl<'a> Job<'a> {
         let mut job = Self::whole(&Reader::open(&args.log.log)?, &args.out)?;
         job.options = options;
         job.range = args.range.scan_range_below(job.end_seq);
-        job.is_whole = args.range.is_all();
+        let records = job.end_seq.saturating_sub(job.reader.first_seq());
+        job.query = args.condition.query(with_threads(job.range, records));
+        job.is_whole = args.range.is_all() && args.condition.is_all();
         job.skip_damaged = args.skip_damaged;
         Ok(job)
     }
@@ -229,12 +241,11 @@ impl<'a> Job<'a> {
 
     /// Calls `take` with each record, and returns the damage met on the way if that is to be skipped.
     fn each(&self, bar: &ProgressBar, mut take: impl FnMut(Record<'_>) -> Result<()>) -> Result<Vec<Damage>> {
-        let records = self.end_seq.saturating_sub(self.reader.first_seq());
-        let mut scan = self.reader.scan(with_threads(self.range, records))?;
+        let mut matches = self.reader.query(&self.query)?;
         let mut damage = Vec::new();
         let mut done = 0u64;
         loop {
-            match scan.advance() {
+            match matches.advance() {
                 Ok(Some(record)) => take(record)?,
                 Ok(None) => return Ok(damage),
                 Err(Error::Damaged(place)) if self.skip_damaged => damage.push(place),

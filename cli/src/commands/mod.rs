@@ -7,9 +7,11 @@ pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod hold;
+pub(crate) mod index;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod man;
+pub(crate) mod query;
 pub(crate) mod repair;
 pub(crate) mod retain;
 pub(crate) mod seal;
@@ -25,7 +27,9 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Append(args) => append::run(args),
         Command::Get(args) => get::run(&args),
         Command::Cat(args) => cat::run(&args),
+        Command::Query(args) => query::run(&args),
         Command::Tail(args) => tail::run(&args),
+        Command::Index(args) => index::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => repair::run(&args),

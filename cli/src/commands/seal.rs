@@ -4,6 +4,7 @@ use annals::{Background, Options, SealReport};
 
 use crate::args::LogArg;
 use crate::commands::append::tell_recovery;
+use crate::condition::IndexArgs;
 use crate::failure::Result;
 use crate::output::{OutputArgs, bytes, plural, report};
 
@@ -17,12 +18,15 @@ pub(crate) struct Args {
     log: LogArg,
 
     #[command(flatten)]
+    index: IndexArgs,
+
+    #[command(flatten)]
     output: OutputArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     // Sealing in the background would get ahead of the call that reports it.
-    let log = Options::new().background(Background::Manual).open(&args.log.log)?;
+    let log = args.index.apply(Options::new().background(Background::Manual)).open(&args.log.log)?;
     tell_recovery(&log);
     let sealed = log.seal()?;
     log.close()?;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use annals::{Reader, ScanRange};
+use annals::msgpack::MsgPackError;
+use annals::{Error, Matcher, Reader, ScanRange};
 
 use crate::args::LogArg;
+use crate::condition::WhereArgs;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::output::reader_is_gone;
@@ -30,6 +32,9 @@ pub(crate) struct Args {
     follow: bool,
 
     #[command(flatten)]
+    condition: WhereArgs,
+
+    #[command(flatten)]
     meta: MetaArgs,
 }
 
@@ -41,12 +46,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     reader.refresh()?;
     let end = reader.end_seq();
     let mut printer = Printer::new(args.meta);
-    printer.scan(reader.scan(ScanRange::all().seqs(end.saturating_sub(args.lines)..end))?, u64::MAX)?;
+    let first = first_of_the_last(args, &reader, end)?;
+    printer.matches(reader.query(&args.condition.query(ScanRange::all().seqs(first..end)))?)?;
     if !args.follow {
         return printer.finish();
     }
     printer.flush()?;
     let mut tail = reader.tail(end);
+    let condition = args.condition.condition();
+    let mut matcher = condition.map(|condition| Matcher::new(&condition)).transpose().map_err(Error::from)?;
     // While records wait, they are gathered; when none does, what is gathered is passed on.
     let mut wait = Duration::ZERO;
     while !interrupt::interrupted() {
@@ -54,8 +62,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         printer.gaps(&tail.take_gaps());
         match next {
             Ok(Some(record)) => {
-                printer.record(record.as_record())?;
                 wait = Duration::ZERO;
+                let asked_for = matcher.as_mut().map_or(Ok(true), |matcher| matcher.matches(record.body()));
+                let unreadable = |error: MsgPackError| Error::Decode { seq: record.seq(), detail: error.to_string() };
+                if asked_for.map_err(unreadable)? {
+                    printer.record(record.as_record())?;
+                }
             }
             Ok(None) => {
                 printer.flush()?;
@@ -69,4 +81,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     printer.finish()?;
     Err(Failure::Interrupted)
+}
+
+/// The seq from which on the last records are: all there are, or those for which the condition holds.
+fn first_of_the_last(args: &Args, reader: &Reader, end: u64) -> Result<u64> {
+    if args.condition.is_all() || args.lines == 0 {
+        return Ok(end.saturating_sub(args.lines));
+    }
+    let mut matches = reader.query(&args.condition.query(ScanRange::all().seqs(..end).reverse()).limit(args.lines))?;
+    let mut first = end;
+    loop {
+        match matches.advance() {
+            Ok(Some(record)) => first = record.seq(),
+            Ok(None) => return Ok(first),
+            // It is named when the records are printed, if it is among them.
+            Err(Error::Damaged(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }

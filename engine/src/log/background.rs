@@ -81,7 +81,7 @@ fn give_way() {
     let _ = rustix::process::nice(10);
 }
 
-/// Seals segments as they become due.
+/// Seals segments as they become due, and makes field indexes that are missing.
 fn seal(core: &Core) {
     let _unblock = Unblock(core);
     give_way();
@@ -91,9 +91,17 @@ fn seal(core: &Core) {
         let seen = state();
         match core.seal_due() {
             Ok(true) => core.view.set_sealing_stuck(false),
-            Ok(false) => {
-                core.view.wait(None, || core.view.is_closed() || state() != seen);
-            }
+            Ok(false) => match core.index_due() {
+                Ok(true) => {}
+                Ok(false) => {
+                    core.view.wait(None, || core.view.is_closed() || state() != seen);
+                }
+                // Queries go on without the index.
+                Err(_) => {
+                    let retry = Some(Instant::now() + SEAL_RETRY);
+                    core.view.wait(retry, || core.view.is_closed() || state() != seen);
+                }
+            },
             Err(_) => {
                 // Appends go on; `seal` returns the failure to whoever asks.
                 core.view.set_sealing_stuck(true);

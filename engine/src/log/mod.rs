@@ -1,6 +1,7 @@
 //! The writer's handle: opening, appending, sealing, closing.
 
 mod background;
+mod fields;
 mod hold;
 pub(crate) mod identity;
 mod once;
@@ -15,6 +16,7 @@ use crate::commit::Committer;
 use crate::error::Result;
 use crate::once::OnceTable;
 use crate::options::{Background, Durability, Options};
+use crate::query::FieldPath;
 use crate::reader::Reader;
 use crate::record::RecordBuf;
 use crate::recovery::RecoveryReport;
@@ -24,6 +26,7 @@ use crate::sync::{Mutex, thread_local};
 use crate::view::View;
 use crate::{Incarnation, LogId, Timestamp};
 use background::Threads;
+pub(crate) use fields::{fields_of, index_segment};
 pub(crate) use open::take_lock;
 pub use seal::SealReport;
 use serde::Serialize;
@@ -134,7 +137,7 @@ impl Log {
     }
 
     /// Does one round of what threads in the background do otherwise: syncs what waits, writes a watermark, seals what
-    /// is due. For logs opened with [`Background::Manual`].
+    /// is due, makes field indexes that are missing. For logs opened with [`Background::Manual`].
     ///
     /// # Errors
     /// As [`Log::sync`] and [`Log::seal`].
@@ -142,7 +145,25 @@ impl Log {
         self.core.committer.hurry()?;
         self.core.committer.tick()?;
         while self.core.seal_due()? {}
-        Ok(())
+        self.build_indexes().map(drop)
+    }
+
+    /// Makes the field indexes that sealed segments lack, and waits for it; the background does so otherwise. Returns how many
+    /// were made.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn build_indexes(&self) -> Result<u64> {
+        let mut made = 0;
+        while self.core.index_due()? {
+            made += 1;
+        }
+        Ok(made)
+    }
+
+    /// The fields that segments are indexed by: see [`Options::index_fields`].
+    pub fn indexed_fields(&self) -> Vec<FieldPath> {
+        self.core.fields_to_index()
     }
 
     /// Closes the log: makes everything durable, ends the active segment and gives up the lock.

@@ -67,7 +67,8 @@ impl Core {
             // Held until the record has its seq: of two calls with one key, the second finds the first.
             let mut table = self.once.lock().unwrap_or_else(PoisonError::into_inner);
             self.committer.check_open()?;
-            let reader = Reader::live(Arc::clone(&self.storage), self.log_id, Arc::clone(&self.view), self.cache.clone());
+            let reader =
+                Reader::live(Arc::clone(&self.storage), self.log_id, Arc::clone(&self.view), self.cache.clone());
             let window = self.once_window();
             if !table.is_built {
                 build(&mut table, &reader, window)?;

@@ -104,6 +104,9 @@ impl Options {
         found.report.damaged.splice(0..0, identity_damage);
 
         let view = Arc::new(View::new(found.chain, found.next_seq));
+        if let Some(fields) = &self.index_fields {
+            view.name_index_fields(fields.clone());
+        }
         let seed = Seed { log_id, incarnation, next_seq: found.next_seq, next_ordinal: found.next_ordinal };
         let committer = Committer::new(self.clone(), Arc::clone(&storage), Arc::clone(&view), seed)?;
         let core = Arc::new(Core {

@@ -6,13 +6,15 @@
 use crate::FileId;
 use crate::error::{Damage, Error, Result};
 use crate::log::Core;
+use crate::log::fields::Indexed;
 use crate::merkle::Frontier;
 use crate::names::{SegmentKind, SegmentName, temporary};
 use crate::options::Codec;
+use crate::query::FieldCollector;
 use crate::raw::{RawCursor, RawSegment, ReadAhead};
 use crate::sealed::{
-    Comparison, FileDictionary, SealOptions, SealedFile, SealedWriter, Source, install_index, learn_columns,
-    train_dictionary,
+    Comparison, FileDictionary, SealOptions, SealedFile, SealedWriter, Source, install_fields, install_index,
+    learn_columns, train_dictionary,
 };
 use crate::shape::Shape;
 use crate::view::{Chain, Segment};
@@ -39,6 +41,8 @@ pub struct SealReport {
 /// What sealing remembers from one segment to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Sealer {
+    /// The sealed segments whose field indexes have all the fields.
+    pub(super) indexed: Indexed,
     /// The log's hash tree at the end of the last sealed segment, if that is known.
     frontier: Option<Frontier>,
     /// The dictionary of the last sealed segment, if this sealer made it.
@@ -206,9 +210,12 @@ impl Core {
         let file = self.storage.create(unfinished).map_err(Error::io("create", path.clone()))?;
         let mut writer = SealedWriter::create(&*file, path.clone(), &header, dictionary.as_ref(), start, &options)?;
         let mut shape = Shape::new();
+        let fields = self.fields_to_index();
+        let mut collector = (!fields.is_empty()).then(|| FieldCollector::new(&fields));
         let done = self.each_record(run, &mut |record| {
             // A body was checked when it was appended, and again by its checksum.
             shape.observe(record.body)?;
+            collector.as_mut().map_or(Ok(()), |collector| collector.push(record.body))?;
             writer.push(record)
         })?;
         if !done {
@@ -227,7 +234,10 @@ impl Core {
             return Ok(None);
         }
         comparison.finish()?;
-        let index = install_index(&*self.storage, name, &written)?;
+        let mut index = install_index(&*self.storage, name, &written)?;
+        if let Some(collector) = collector {
+            index += install_fields(&*self.storage, &written, collector.into_builder())?;
+        }
         self.storage.rename(unfinished, &name.to_string()).map_err(Error::io("rename", path))?;
         self.storage.sync_dir("").map_err(Error::io("sync", self.storage.describe("")))?;
         Ok(Some((summary.end, summary.file_bytes + index)))
@@ -236,7 +246,7 @@ impl Core {
     /// Removes what there is of a sealed segment that did not come to be, under all of its names: the raw segments still
     /// hold the records, and the next attempt has another ordinal.
     fn discard(&self, name: SegmentName) {
-        for name in [name.to_string(), name.index().to_string()] {
+        for name in [name, name.index(), name.fields()].map(|name| name.to_string()) {
             let _ = self.storage.remove(&temporary(&name));
             let _ = self.storage.remove(&name);
         }

@@ -6,6 +6,7 @@
 #[cfg(feature = "fuzz")]
 pub mod codecs;
 pub(crate) mod entry;
+mod fields;
 pub(crate) mod frame;
 mod header;
 mod headerless;
@@ -15,6 +16,7 @@ mod scan;
 mod segment;
 mod window;
 
+pub(crate) use fields::{RawFields, RawLookup};
 pub(crate) use header::{DATA_START, HEADER_COPY_AT, encode_preamble, read_header};
 pub(crate) use headerless::{find_salt, records_max};
 pub(crate) use positions::Position;

@@ -3,6 +3,7 @@
 use crate::checksum::Salt;
 use crate::error::{Damage, Error, Result};
 use crate::names::SegmentName;
+use crate::raw::RawFields;
 use crate::raw::entry::{self, ENTRY_BYTES_MAX, ENTRY_HEADER_BYTES};
 use crate::raw::header::DATA_START;
 use crate::raw::positions::Position;
@@ -26,13 +27,23 @@ pub(crate) struct RawSegment {
     pub(crate) file: Arc<dyn File>,
     pub(crate) salt: Salt,
     pub(crate) recent: Recent,
+    pub(super) fields: RawFields,
     scan: RwLock<Scan>,
 }
 
 impl RawSegment {
     pub(crate) fn new(name: SegmentName, path: String, header: FileHeader, file: Arc<dyn File>, scan: Scan) -> Self {
         let salt = Salt::of(FileId(header.file_id));
-        Self { name, path, header, file, salt, recent: Recent::default(), scan: RwLock::new(scan) }
+        Self {
+            name,
+            path,
+            header,
+            file,
+            salt,
+            recent: Recent::default(),
+            fields: RawFields::default(),
+            scan: RwLock::new(scan),
+        }
     }
 
     /// A segment whose header is lost and made up, and whose salt is known all the same.

@@ -26,6 +26,7 @@ pub struct ReadBuffer {
     /// The record that was read last with these fields alone, and where in it; `None` if it is that as it was read.
     projected: Vec<u8>,
     body: Option<Range<usize>>,
+    blocks_read: u64,
 }
 
 #[derive(Debug)]
@@ -129,6 +130,11 @@ impl ReadBuffer {
         }
     }
 
+    /// How many blocks of sealed segments were read.
+    pub(crate) fn blocks_read(&self) -> u64 {
+        self.blocks_read
+    }
+
     /// Goes on to `seq` if it has been read with the record that was read last, in its block of a sealed segment, which never
     /// changes. The caller knows that `seq` belongs to that segment.
     #[inline]
@@ -191,6 +197,7 @@ impl ReadBuffer {
         }
         if self.block_file != Some(file.file_id()) || !self.covers(seq) {
             self.block_file = None;
+            self.blocks_read += 1;
             self.load(source, file, seq, ahead)?;
             self.block_file = Some(file.file_id());
         } else if self.kept.is_none() && !self.block.has(seq) {
@@ -215,6 +222,7 @@ impl ReadBuffer {
 
     /// Goes on with a block of `file` that was read elsewhere. Returns the one before, if it was.
     pub(crate) fn put_block(&mut self, file: &SealedFile, block: KeptBlock) -> Option<KeptBlock> {
+        self.blocks_read += 1;
         (self.in_block, self.block_file) = (None, Some(file.file_id()));
         match self.kept.replace(Kept::Own(block)) {
             Some(Kept::Own(before)) => Some(before),

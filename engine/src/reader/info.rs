@@ -53,7 +53,7 @@ pub struct SegmentInfo {
     pub first_seq: u64,
     /// The seq after its last record.
     pub end_seq: u64,
-    /// Bytes of the file, and of its index.
+    /// Bytes of the file, and of its indexes.
     pub bytes: u64,
     /// The earliest time of its records; `None` if it has none, or if it can't be read.
     pub time_min: Option<Timestamp>,
@@ -102,7 +102,9 @@ impl Reader {
                         // A summary that lies may tell any number.
                         sealed_body_bytes = sealed_body_bytes.saturating_add(file.summary().body_bytes);
                         info.missing = file.summary().missing(name.base_seq);
-                        info.bytes = info.bytes.saturating_add(self.file_bytes(&name.index().to_string())?);
+                        for index in [name.index(), name.fields()] {
+                            info.bytes = info.bytes.saturating_add(self.file_bytes(&index.to_string())?);
+                        }
                         info.root = file.merkle().ok().map(|ends| hex(&ends.end.root()));
                         file.time_range().map(|times| times.into_inner())
                     }

@@ -13,6 +13,7 @@ use crate::catalog::{self, Catalog, Hold, Removal};
 use crate::error::{Damage, Error, Result};
 use crate::names::SegmentName;
 use crate::options::CACHE_BYTES_DEFAULT;
+use crate::query::FieldPath;
 use crate::raw::ReadAhead;
 use crate::record::{Record, RecordBuf};
 use crate::retention::{RetentionPolicy, RetentionReport, plan};
@@ -284,6 +285,11 @@ impl Source {
             first_seq: Some(chain.removed.end_seq()),
             end_seq: Some(first.unwrap_or_else(|| self.view.visible_seq())),
         })
+    }
+
+    /// The fields that are indexed.
+    pub(crate) fn indexed_fields(&self) -> Vec<FieldPath> {
+        self.view.index_fields(&self.storage, self.log_id)
     }
 
     pub(crate) fn describe(&self, name: SegmentName) -> String {

@@ -4,7 +4,8 @@ use crate::Timestamp;
 use crate::error::{Error, Result};
 use crate::gap::Gap;
 use crate::msgpack::Fields;
-use crate::raw::ReadAhead;
+use crate::query::{QueryStats, Selection};
+use crate::raw::{RawSegment, ReadAhead};
 use crate::reader::ahead::Ahead;
 use crate::reader::buffer::unreadable;
 use crate::reader::{ReadBuffer, Source};
@@ -146,6 +147,8 @@ pub struct Scan {
     /// What is read ahead, if other threads are to do that.
     ahead: Option<Ahead>,
     gaps: Vec<Gap>,
+    /// What a query leaves out.
+    selection: Option<Box<Selection>>,
 }
 
 impl Scan {
@@ -155,7 +158,18 @@ impl Scan {
         let chain = source.view.chain();
         let next = range.first_seq.max(chain.removed.end_seq());
         let ahead = (range.threads > 1).then(|| Ahead::new(range, next..end, None));
-        Self { source, range, chain, buffer: ReadBuffer::new(), next, end, segment: 0..0, ahead, gaps: Vec::new() }
+        Self {
+            source,
+            range,
+            chain,
+            buffer: ReadBuffer::new(),
+            next,
+            end,
+            segment: 0..0,
+            ahead,
+            gaps: Vec::new(),
+            selection: None,
+        }
     }
 
     /// This scan, not begun yet, returning only some fields of records; as [`ReadBuffer::only`].
@@ -165,6 +179,17 @@ impl Scan {
         self.buffer = ReadBuffer::with_fields(fields.clone());
         self.ahead = self.ahead.map(|_| Ahead::new(self.range, self.next..self.end, fields));
         self
+    }
+
+    /// Leaves out what `selection` doesn't ask for.
+    pub(crate) fn select(self, selection: Selection) -> Self {
+        Self { selection: Some(Box::new(selection)), ..self }
+    }
+
+    /// What the selection made of the records so far.
+    pub(crate) fn stats(&self) -> QueryStats {
+        let stats = self.selection.as_ref().map(|selection| selection.stats).unwrap_or_default();
+        QueryStats { blocks_read: self.buffer.blocks_read(), ..stats }
     }
 
     /// The next record; `None` at the end of the range.
@@ -178,7 +203,7 @@ impl Scan {
                 return Ok(None);
             }
             let seq = if self.range.reverse { self.end - 1 } else { self.next };
-            let step = match self.segment.contains(&seq) && self.buffer.step_to(seq) {
+            let step = match self.segment.contains(&seq) && !self.is_narrowed() && self.buffer.step_to(seq) {
                 true => Ok(Step::Read),
                 false => self.read(seq),
             };
@@ -187,7 +212,7 @@ impl Scan {
                 Ok(Step::Read) => {
                     debug_assert!(self.buffer.stored().is_some(), "record {seq} was read and is not there");
                     self.pass(seq, seq + 1);
-                    if self.buffer.stored().is_some_and(|record| self.range.has_time(record.timestamp)) {
+                    if self.is_asked_for()? {
                         self.buffer.project()?;
                         return Ok(self.buffer.current());
                     }
@@ -217,6 +242,22 @@ impl Scan {
         &self.gaps
     }
 
+    /// Whether an index tells which records of the segment are worth reading.
+    fn is_narrowed(&self) -> bool {
+        self.selection.as_ref().is_some_and(|selection| selection.is_narrowed())
+    }
+
+    /// Whether the record that was read is in the range of times, and selected.
+    fn is_asked_for(&mut self) -> Result<bool> {
+        let Some(record) = self.buffer.stored().filter(|record| self.range.has_time(record.timestamp)) else {
+            return Ok(false);
+        };
+        let Some(selection) = &mut self.selection else { return Ok(true) };
+        let selected = selection.selects(&record)?;
+        selection.stats.records_matched += u64::from(selected);
+        Ok(selected)
+    }
+
     /// Leaves the records `first..end` behind, which are next.
     fn pass(&mut self, first: u64, end: u64) {
         match self.range.reverse {
@@ -228,12 +269,25 @@ impl Scan {
     fn read(&mut self, seq: u64) -> Result<Step> {
         let (source, chain) = (&self.source, &mut self.chain);
         let ahead = if self.range.reverse { ReadAhead::Backward } else { ReadAhead::Forward };
-        let (segment, read_ahead) = (&mut self.segment, &mut self.ahead);
+        let (segment, read_ahead, selection) = (&mut self.segment, &mut self.ahead, &mut self.selection);
         source.with_retries(|| {
             let Some((index, end)) = chain.find(seq) else { return Err(source.no_segment(seq)) };
             *segment = chain.segments[index].base_seq()..end;
-            let outcome =
-                Self::read_in(source, chain, &mut self.buffer, read_ahead, &self.range, (index, end, seq), ahead);
+            if let Some(selection) = selection {
+                selection.come_to(segment.start);
+            }
+            let place = (index, end, seq);
+            let outcome = match Self::skip_in(source, chain, &self.range, selection, place, ahead) {
+                Ok(None) => {
+                    let is_narrowed = selection.as_ref().is_some_and(|selection| selection.is_narrowed());
+                    // What an index names is read alone, and may be asked for again.
+                    let (read_ahead, ahead) =
+                        if is_narrowed { (None, ReadAhead::None) } else { (read_ahead.as_mut(), ahead) };
+                    Self::read_in(source, chain, &mut self.buffer, read_ahead, place, ahead)
+                }
+                Ok(Some(skip)) => Ok(Step::Skip(skip.start, skip.end)),
+                Err(error) => Err(error),
+            };
             if outcome.is_err() {
                 // The files may have moved since the scan began; a retry looks at them anew.
                 *chain = source.view.chain();
@@ -242,35 +296,61 @@ impl Scan {
         })
     }
 
+    /// The records from `seq` on that are known not to be asked for.
+    fn skip_in(
+        source: &Source,
+        chain: &Chain,
+        range: &ScanRange,
+        selection: &mut Option<Box<Selection>>,
+        (index, end, seq): (usize, u64, u64),
+        ahead: ReadAhead,
+    ) -> Result<Option<Range<u64>>> {
+        let (has_times, reverse) = (!range.is_all_times(), ahead == ReadAhead::Backward);
+        match &chain.segments[index] {
+            // The active segment may get records of other times, but none that this scan returns.
+            Segment::Raw(raw) => {
+                let others = |raw: &RawSegment| raw.times().is_some_and(|times| !range.overlaps(times));
+                if has_times && end != u64::MAX && others(raw) {
+                    note_skipped(selection);
+                    return Ok(Some(raw.name.base_seq..end));
+                }
+                if let Some(selection) = selection {
+                    let seqs = raw.name.base_seq..end.min(source.view.visible_seq());
+                    return selection.skip_raw(source, raw, seqs, seq, reverse);
+                }
+            }
+            Segment::Sealed(slot) if has_times || selection.is_some() => {
+                let file = source.sealed(slot).map_err(|error| unreadable(error, source, chain, index))?;
+                // Nobody knows the times of what is missing.
+                let times = file.time_range().filter(|_| has_times && !file.has_gaps());
+                if times.is_some_and(|times| !range.overlaps(times.into_inner())) {
+                    note_skipped(selection);
+                    return Ok(Some(file.seqs().start..end));
+                }
+                let skip = selection.as_mut().and_then(|selection| selection.skip_sealed(&file, seq, reverse));
+                if skip.is_some() {
+                    return Ok(skip);
+                }
+                if has_times {
+                    let (seqs, times) = file.block_bounds(seq)?;
+                    if !range.overlaps(times.into_inner()) {
+                        return Ok(Some(seqs));
+                    }
+                }
+            }
+            Segment::Sealed(_) => {}
+        }
+        Ok(None)
+    }
+
     fn read_in(
         source: &Source,
         chain: &Chain,
         buffer: &mut ReadBuffer,
-        read_ahead: &mut Option<Ahead>,
-        range: &ScanRange,
-        (index, end, seq): (usize, u64, u64),
+        read_ahead: Option<&mut Ahead>,
+        (index, _, seq): (usize, u64, u64),
         ahead: ReadAhead,
     ) -> Result<Step> {
-        if !range.is_all_times() {
-            match &chain.segments[index] {
-                Segment::Raw(raw) => {
-                    // The active segment may get records of other times, but none that this scan returns.
-                    if raw.times().is_some_and(|times| !range.overlaps(times)) && end != u64::MAX {
-                        return Ok(Step::Skip(raw.name.base_seq, end));
-                    }
-                }
-                Segment::Sealed(slot) => {
-                    let file = source.sealed(slot).map_err(|error| unreadable(error, source, chain, index))?;
-                    if !range.may_have(&file) {
-                        return Ok(Step::Skip(file.seqs().start, end));
-                    }
-                    let (seqs, times) = file.block_bounds(seq)?;
-                    if !range.overlaps(times.into_inner()) {
-                        return Ok(Step::Skip(seqs.start, seqs.end));
-                    }
-                }
-            }
-        }
         if let (Some(read_ahead), Segment::Sealed(slot)) = (read_ahead, &chain.segments[index])
             && let Ok(file) = source.sealed(slot)
             && !buffer.has_block(&file, seq)
@@ -281,6 +361,13 @@ impl Scan {
         }
         buffer.read(source, chain, index, seq, ahead)?;
         Ok(Step::Read)
+    }
+}
+
+/// Notes that a segment is left out for the times of its records.
+fn note_skipped(selection: &mut Option<Box<Selection>>) {
+    if let Some(selection) = selection {
+        selection.stats.segments_skipped_by_time += 1;
     }
 }
 

@@ -45,7 +45,7 @@ pub struct VerifyReport {
     /// How many nodes of the hash tree were taken as the segments state them, since records below them are in gaps: each
     /// stands over at most 256 records, whose own checksums hold.
     pub unproven: u64,
-    /// Indexes that are missing or can't be used; they cost time until a repair makes them again.
+    /// Indexes that are missing or can't be used, and field indexes that can't; they cost time until a repair makes them again.
     pub indexes: Vec<String>,
 }
 
@@ -203,7 +203,7 @@ impl Verification<'_> {
                     Err(Error::Damaged(damage)) => Ok(Some(damage.detail)),
                     opened => opened.map(|_| None),
                 },
-                SegmentKind::Index => Ok(None),
+                SegmentKind::Index | SegmentKind::Fields => Ok(None),
             };
             match opened {
                 Ok(None) => {}
@@ -271,6 +271,9 @@ impl Verification<'_> {
         self.tree = verified.end.filter(|tree| tree.size() == end);
         if file.index().is_none() {
             self.report.indexes.push(source.describe(slot.name.index()));
+        }
+        if file.are_fields_sound()? == Some(false) {
+            self.report.indexes.push(source.describe(slot.name.fields()));
         }
         Ok(true)
     }

@@ -67,6 +67,14 @@ impl<'a> Record<'a> {
             .map_err(|error| Error::Decode { seq: self.0.seq, detail: error.to_string() })
     }
 
+    /// The record with another body in place of its own.
+    pub(crate) fn with_body<'b>(&self, body: &'b [u8]) -> Record<'b>
+    where
+        'a: 'b,
+    {
+        Record(StoredRecord { body, ..self.0 })
+    }
+
     /// A copy of its own.
     pub fn to_owned(&self) -> RecordBuf {
         RecordBuf {

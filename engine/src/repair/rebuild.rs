@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gap::Gap;
+use crate::log::{fields_of, index_segment};
 use crate::merkle::Frontier;
 use crate::names::{SegmentKind, SegmentName, temporary};
 use crate::raw::{BadRange, RawCursor, RawSegment, ReadAhead};
@@ -91,15 +92,17 @@ impl Rebuilder {
         let segments = listed.iter().filter_map(|name| SegmentName::parse(name));
         let mut made = Vec::new();
         for name in segments.filter(|name| name.kind == SegmentKind::Sealed) {
-            let index = name.index().to_string();
-            if !report.indexes.contains(&self.storage.describe(&index)) || replaced.contains(&&name.to_string()) {
-                continue;
+            for index in [name.index(), name.fields()] {
+                let is_wrong = report.indexes.contains(&self.storage.describe(&index.to_string()));
+                if !is_wrong || replaced.contains(&&name.to_string()) {
+                    continue;
+                }
+                if self.apply {
+                    let file = SealedFile::open(&self.storage, name, self.log_id)?;
+                    if index.kind == SegmentKind::Index { self.index(name, &file)? } else { self.fields(&file)? }
+                }
+                made.push(index.to_string());
             }
-            if self.apply {
-                let file = SealedFile::open(&self.storage, name, self.log_id)?;
-                self.index(name, &file)?;
-            }
-            made.push(index);
         }
         report.indexes = made;
         Ok(())
@@ -167,12 +170,25 @@ impl Rebuilder {
         }
     }
 
+    /// Makes the field index of a segment again. If nothing tells its fields any more, the next writer does that.
+    fn fields(&self, file: &SealedFile) -> Result<()> {
+        let wanted = file.fields().map(|index| fields_of(&index)).unwrap_or_default();
+        let name = file.name().fields().to_string();
+        self.storage.remove(&name).map_err(Error::io("remove", self.storage.describe(&name)))?;
+        file.drop_fields();
+        match wanted.is_empty() || !file.takes_fields() {
+            true => Ok(()),
+            false => index_segment(&*self.storage, file, &wanted, &|| true).map(drop),
+        }
+    }
+
     /// Removes files whose records have another place, and their indexes.
     fn remove(&self, originals: &[SegmentName]) -> Result<()> {
         if originals.is_empty() {
             return Ok(());
         }
-        let indexes = originals.iter().filter(|name| name.kind == SegmentKind::Sealed).map(|name| name.index());
+        let sealed = originals.iter().filter(|name| name.kind == SegmentKind::Sealed);
+        let indexes = sealed.flat_map(|name| [name.index(), name.fields()]);
         for name in originals.iter().copied().chain(indexes) {
             let name = name.to_string();
             match self.storage.remove(&name) {

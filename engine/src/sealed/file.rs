@@ -1,5 +1,6 @@
 //! Reading a sealed file.
 
+use super::fields::FieldsSlot;
 use super::footer::{MerkleEnds, Runs, Source, Summary, decode_nodes};
 use super::index;
 use super::layout::{Directory, Section, Tag};
@@ -22,7 +23,7 @@ use std::sync::Arc;
 /// for, checked, and kept. All methods may be called from many threads at once, each with a [`BlockBuf`] of its own.
 pub(crate) struct SealedFile {
     pub(super) opened: Opened,
-    storage: Arc<dyn Storage>,
+    pub(super) storage: Arc<dyn Storage>,
     name: SegmentName,
     summary: Summary,
     /// What is wrong with the summary of the footer, until it has been read or if it had to be put together from the
@@ -34,6 +35,7 @@ pub(crate) struct SealedFile {
     pub(super) dictionary: OnceLock<Option<Shared>>,
     index: OnceLock<Option<IndexReader>>,
     pub(super) index_dropped: AtomicBool,
+    pub(super) fields: FieldsSlot,
 }
 
 impl std::fmt::Debug for SealedFile {
@@ -72,6 +74,7 @@ impl SealedFile {
             dictionary: OnceLock::new(),
             index: OnceLock::new(),
             index_dropped: AtomicBool::new(false),
+            fields: FieldsSlot::default(),
         };
         let summary = file
             .section(Tag::SUMMARY)?

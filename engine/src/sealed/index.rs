@@ -47,7 +47,7 @@ pub(super) fn open(storage: &dyn Storage, file: &SealedFile) -> Option<IndexRead
     IndexReader::new(bytes, &binding(file)).ok()
 }
 
-fn binding(file: &SealedFile) -> Binding {
+pub(super) fn binding(file: &SealedFile) -> Binding {
     Binding {
         log_id: file.log_id().0,
         base_seq: file.name().base_seq,

@@ -119,6 +119,10 @@ impl Storage for DirStorage {
         Ok(Arc::new(RealFile::new(file)))
     }
 
+    fn maps_files(&self) -> bool {
+        self.map_files
+    }
+
     fn map(&self, name: &str) -> io::Result<Bytes> {
         let file = open_file(OpenOptions::new().read(true), &self.path(name))?;
         match self.map_files {

@@ -66,6 +66,11 @@ pub trait Storage: Debug + Send + Sync {
     /// As the operating system says.
     fn map(&self, name: &str) -> io::Result<annals_index::Bytes>;
 
+    /// Whether [`Storage::map`] maps files, and so costs nothing for what is not looked at.
+    fn maps_files(&self) -> bool {
+        false
+    }
+
     /// Gives a file another name in the same folder, in one step. Durable after [`Storage::sync_dir`].
     ///
     /// # Errors

@@ -1,0 +1,209 @@
+//! Field indexes: every record with a value is found; whatever is wrong with the bytes, they are refused or harmless.
+
+use annals_index::{
+    Binding, Bytes, FieldsBinding, FieldsBuilder, FieldsReader, FileHeader, FileKind, SPECIFIC_BYTES, term_hash,
+};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+fn binding(records: u32) -> FieldsBinding {
+    let segment =
+        Binding { log_id: [1; 16], base_seq: 1_000, ordinal: 7, source_file_id: [2; 16], source_bytes: 9_000 };
+    FieldsBinding { segment, source_crc: 77, records }
+}
+
+fn header(id: u8) -> FileHeader {
+    FileHeader {
+        kind: FileKind::Fields,
+        compatible: 0,
+        log_id: [0; 16],
+        file_id: [id; 16],
+        base_seq: 0,
+        ordinal: 0,
+        created_us: 5,
+        specific: [0; SPECIFIC_BYTES],
+    }
+}
+
+fn path(name: &str) -> Vec<String> {
+    name.split('.').map(str::to_owned).collect()
+}
+
+/// The index of these values of each record, by field.
+fn build(fields: &[Vec<Vec<u64>>]) -> Vec<u8> {
+    let records = fields.first().map_or(0, Vec::len);
+    let mut builder = FieldsBuilder::new((0..fields.len()).map(|n| path(&format!("field.{n}"))));
+    for record in 0..records {
+        builder.begin_record();
+        for (number, field) in fields.iter().enumerate() {
+            field[record].iter().for_each(|value| builder.push(number, term_hash(&value.to_le_bytes())));
+        }
+    }
+    builder.finish(&header(9), &binding(records as u32)).unwrap()
+}
+
+fn found(index: &FieldsReader<Bytes>, field: usize, values: &[u64]) -> BTreeSet<u32> {
+    let hashes: Vec<u64> = values.iter().map(|value| term_hash(&value.to_le_bytes())).collect();
+    let records = index.find(field, &hashes).unwrap();
+    let mut all = BTreeSet::new();
+    let mut next = records.next(0);
+    while let Some(record) = next {
+        all.insert(record);
+        next = records.next(record + 1);
+    }
+    assert_eq!(records.len(), all.len());
+    all
+}
+
+/// Unique values, a few values for all, and anything between; records without any, and with several.
+fn field(records: usize) -> impl Strategy<Value = Vec<Vec<u64>>> {
+    let values =
+        |range: std::ops::Range<u64>, most| prop::collection::vec(prop::collection::vec(range, 0..most), records);
+    prop_oneof![
+        Just((0..records as u64).map(|n| vec![n * 7]).collect()),
+        values(0..4, 3),
+        values(0..40, 4),
+        values(0..u64::MAX, 2),
+    ]
+}
+
+fn fields() -> impl Strategy<Value = Vec<Vec<Vec<u64>>>> {
+    (0..1_500usize).prop_flat_map(|records| prop::collection::vec(field(records), 1..4))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn every_record_with_a_value_is_found_and_few_others(fields in fields(), more in prop::collection::vec(any::<u64>(), 20)) {
+        let records = fields[0].len() as u32;
+        let bytes = build(&fields);
+        let index = FieldsReader::open(Bytes::Read(bytes), &binding(records)).unwrap();
+        for (number, field) in fields.iter().enumerate() {
+            prop_assert_eq!(index.field(&path(&format!("field.{number}"))), Some(number));
+            let mut holders: BTreeMap<u64, BTreeSet<u32>> = more.iter().map(|value| (*value, BTreeSet::new())).collect();
+            for (record, values) in field.iter().enumerate() {
+                values.iter().for_each(|value| _ = holders.entry(*value).or_default().insert(record as u32));
+            }
+            let mut wrong = 0;
+            for (value, expected) in &holders {
+                let found = found(&index, number, &[*value]);
+                prop_assert!(found.is_superset(expected));
+                wrong += found.len() - expected.len();
+            }
+            prop_assert!(wrong <= 3 + holders.len() / 200, "{} of {}", wrong, holders.len());
+            let values: Vec<u64> = holders.keys().copied().collect();
+            let all: BTreeSet<u32> = holders.values().flatten().copied().collect();
+            prop_assert!(found(&index, number, &values).is_superset(&all));
+        }
+    }
+
+    #[test]
+    fn hostile_bytes_end_in_an_error_or_an_answer(
+        at in any::<prop::sample::Index>(), byte: u8, cut in any::<prop::sample::Index>(), rest in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let mut bytes = build(&[(0..60u64).map(|n| vec![n % 3]).collect(), (0..60u64).map(|n| vec![n]).collect()]);
+        *at.get_mut(&mut bytes) = byte;
+        bytes.truncate(cut.index(bytes.len()) + 1);
+        bytes.extend(rest);
+        if let Ok(index) = FieldsReader::open(Bytes::Read(bytes), &binding(60)) {
+            for value in 0..60u64 {
+                let _ = index.find(0, &[term_hash(&value.to_le_bytes())]);
+                let _ = index.find(1, &[term_hash(&value.to_le_bytes())]);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_refused_or_harmless() {
+    let fields = [(0..60u64).map(|n| vec![n % 3]).collect(), (0..60u64).map(|n| vec![n * n]).collect::<Vec<_>>()];
+    let good = build(&fields);
+    let answers = |bytes: Vec<u8>| -> Option<Vec<BTreeSet<u32>>> {
+        let index = FieldsReader::open(Bytes::Read(bytes), &binding(60)).ok()?;
+        let mut all = Vec::new();
+        for (number, value) in (0..3u64).map(|value| (0, value)).chain((0..60).map(|value| (1, value * value))) {
+            let records = index.find(number, &[term_hash(&value.to_le_bytes())]).ok()?;
+            all.push((0..60).filter(|record| records.contains(*record)).collect());
+        }
+        index.verify().ok()?;
+        Some(all)
+    };
+    let unverified_is_right = |bytes: Vec<u8>, right: &Vec<BTreeSet<u32>>| {
+        let Ok(index) = FieldsReader::open(Bytes::Read(bytes), &binding(60)) else { return true };
+        let values = (0..3u64).map(|value| (0, value)).chain((0..60).map(|value| (1, value * value)));
+        values.zip(right).all(|((number, value), right)| {
+            let found = index.find(number, &[term_hash(&value.to_le_bytes())]);
+            found.is_ok_and(|found| (0..60).filter(|record| found.contains(*record)).eq(right.iter().copied()))
+                || index.verify().is_err()
+        })
+    };
+    let right = answers(good.clone()).unwrap();
+    for bit in 0..good.len() * 8 {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        assert!(unverified_is_right(bad.clone(), &right), "bit {bit}");
+        assert!(answers(bad).is_none_or(|answers| answers == right), "bit {bit}");
+    }
+    for len in 0..good.len() {
+        assert!(answers(good[..len].to_vec()).is_none(), "{len} bytes");
+    }
+    assert!(answers([&good[..], &[0]].concat()).is_none());
+}
+
+#[test]
+fn an_index_of_anything_else_is_refused() {
+    let bytes = build(&[vec![vec![1], vec![2]]]);
+    let open = |binding| FieldsReader::open(Bytes::Read(bytes.clone()), &binding).map(|_| ());
+    open(binding(2)).unwrap();
+    let foreign: [fn(&mut FieldsBinding); 7] = [
+        |binding| binding.segment.log_id[0] ^= 1,
+        |binding| binding.segment.base_seq += 1,
+        |binding| binding.segment.ordinal += 1,
+        |binding| binding.segment.source_file_id[0] ^= 1,
+        |binding| binding.segment.source_bytes += 1,
+        |binding| binding.source_crc += 1,
+        |binding| binding.records += 1,
+    ];
+    for change in foreign {
+        let mut other = binding(2);
+        change(&mut other);
+        assert!(open(other).is_err_and(|error| error.to_string().contains("of another segment")));
+    }
+}
+
+#[test]
+fn sizes_are_those_that_were_promised() {
+    const RECORDS: u64 = 80_000;
+    let bytes = |value: &dyn Fn(u64) -> u64| {
+        build(&[(0..RECORDS).map(|n| vec![value(n)]).collect()]).len() as f64 / RECORDS as f64
+    };
+    let unique = bytes(&|n| n * 3);
+    let four = bytes(&|n| (n * n % 17) % 4);
+    let runs = bytes(&|n| n / 20_000);
+    let actors = bytes(&|n| term_hash(&n.to_le_bytes()) % 5_000);
+    assert!(unique <= 4.0, "{unique}");
+    assert!(four <= 0.6, "{four}");
+    assert!(runs <= 0.03, "{runs}");
+    assert!(actors <= 4.0, "{actors}");
+    println!("bytes a record: unique {unique:.3}, four {four:.3}, runs {runs:.3}, 5,000 actors {actors:.3}");
+}
+
+#[test]
+fn a_field_with_too_many_values_is_left_out() {
+    let mut builder = FieldsBuilder::new([path("many"), path("one")]);
+    builder.begin_record();
+    (0..1_100_000u64).for_each(|value| builder.push(0, value));
+    builder.push(1, 5);
+    let index = builder.finish(&header(1), &binding(1)).unwrap();
+    let index = FieldsReader::open(Bytes::Read(index), &binding(1)).unwrap();
+    assert_eq!((index.field(&path("many")), index.field(&path("one"))), (None, Some(1)));
+    assert_eq!(index.fields().map(|(_, usable)| usable).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn another_number_of_records_makes_no_index() {
+    assert!(FieldsBuilder::new([path("a")]).finish(&header(1), &binding(3)).is_err());
+    let empty = FieldsBuilder::new([path("a")]).finish(&header(1), &binding(0)).unwrap();
+    let index = FieldsReader::open(Bytes::Read(empty), &binding(0)).unwrap();
+    assert!(index.find(0, &[1, 2]).unwrap().is_empty());
+}
