@@ -224,8 +224,8 @@ impl Options {
         self
     }
 
-    /// The fields whose values are indexed, so that queries find records by them without a scan. At most 64, none twice. Default: those that
-    /// the newest sealed segment has an index of; none in a new log.
+    /// The fields whose values are indexed, so that queries find records by them without a scan. At most 64, none twice.
+    /// Default: those that the newest sealed segment has an index of; none in a new log.
     ///
     /// Segments are indexed when they are sealed, off the way of appends; those that are sealed already get what they lack in the
     /// background. An empty list ends indexing, and leaves the indexes that are there.

@@ -91,11 +91,11 @@ impl<'a> Planner<'a> {
         Ok(planner)
     }
 
-    /// Bytes of a segment, and of its index.
+    /// Bytes of a segment, and of its indexes.
     fn bytes_of(&self, name: SegmentName) -> Result<u64> {
         let storage = &*self.source.storage;
         let mut bytes = 0u64;
-        for name in [name.to_string(), name.index().to_string()] {
+        for name in [name, name.index(), name.fields()].map(|name| name.to_string()) {
             match storage.open(&name) {
                 Ok(file) => {
                     bytes = bytes.saturating_add(file.len().map_err(Error::io("read", storage.describe(&name)))?)
