@@ -7,7 +7,7 @@ use crate::args::LogArg;
 use crate::condition::{parse_condition, parse_path};
 use crate::failure::{Failure, Result};
 use crate::output::{OutputArgs, count, facts, note, plural, report};
-use crate::range::RangeArgs;
+use crate::range::{RangeArgs, with_threads};
 use crate::records::{MetaArgs, Printer};
 
 /// Print the records for which a condition holds, as NDJSON.
@@ -66,11 +66,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.reverse {
         range = range.reverse();
     }
+    let reader = Reader::open(&args.log.log)?;
+    // The limit says nothing of how many are read to find as many.
+    let range = with_threads(range, reader.end_seq().saturating_sub(reader.first_seq()));
     let mut query = Query::over(range).limit(args.limit).project(args.fields.iter().cloned());
     if let Some(condition) = &args.condition {
         query = query.filter(condition.clone());
     }
-    let reader = Reader::open(&args.log.log)?;
     if args.explain {
         return explain(args, &reader, &query);
     }

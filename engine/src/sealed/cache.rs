@@ -5,7 +5,7 @@
 //! in any order, pays for nothing that is not used.
 //!
 //! Who finds a block waits for nobody and changes nothing that other threads look at
-//! ([why](../../../docs/decisions/0013-reading.md)). Blocks have one of a few places each, by their hash; which of them goes
+//! ([why](../../../docs/decisions/0015-reading.md)). Blocks have one of a few places each, by their hash; which of them goes
 //! is decided by a clock: one that was used since the hand came by is passed over once.
 
 use super::kept::KeptBlock;
