@@ -45,8 +45,8 @@ pub struct Segment {
     pub frames: Vec<(u64, u64, u32, u64)>,
     /// From where to where no intact frame stands, and the seqs that are missing because of it.
     pub bad: Vec<(u64, u64, u64, Option<u64>)>,
-    /// The records, forwards; `None` where one is missing.
-    pub records: Vec<Option<Row>>,
+    /// The records, forwards, but for those that are missing: a header may tell of millions.
+    pub records: Vec<Row>,
     /// The highest watermark of an intact frame.
     pub watermark: u64,
     /// Whether the last frame says that the segment is complete.
@@ -74,13 +74,15 @@ pub fn segment(bytes: Vec<u8>, file_id: [u8; 16], base_seq: u64) -> Result<Segme
     let mut records = Vec::new();
     let mut cursor = RawCursor::default();
     for seq in base_seq..end_seq {
-        records.push(match cursor.read(&raw, seq, ReadAhead::Forward) {
-            Ok(_) => cursor
-                .current()
-                .map(|record| (record.seq, record.timestamp.as_micros(), record.key.to_vec(), record.body.to_vec())),
-            Err(Error::Damaged(_)) => None,
+        match cursor.read(&raw, seq, ReadAhead::Forward) {
+            Ok(_) => records.extend(
+                cursor
+                    .current()
+                    .map(|record| (record.seq, record.timestamp.as_micros(), record.key.to_vec(), record.body.to_vec())),
+            ),
+            Err(Error::Damaged(_)) => {}
             Err(error) => return Err(error),
-        });
+        }
     }
     Ok(Segment { frames, bad, records, watermark, closed })
 }
