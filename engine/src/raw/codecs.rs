@@ -75,11 +75,11 @@ pub fn segment(bytes: Vec<u8>, file_id: [u8; 16], base_seq: u64) -> Result<Segme
     let mut cursor = RawCursor::default();
     for seq in base_seq..end_seq {
         match cursor.read(&raw, seq, ReadAhead::Forward) {
-            Ok(_) => records.extend(
-                cursor
-                    .current()
-                    .map(|record| (record.seq, record.timestamp.as_micros(), record.key.to_vec(), record.body.to_vec())),
-            ),
+            Ok(_) => {
+                records.extend(cursor.current().map(|record| {
+                    (record.seq, record.timestamp.as_micros(), record.key.to_vec(), record.body.to_vec())
+                }))
+            }
             Err(Error::Damaged(_)) => {}
             Err(error) => return Err(error),
         }
