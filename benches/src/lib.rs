@@ -7,6 +7,7 @@ pub mod compare;
 pub mod contenders;
 pub mod items;
 pub mod scratch;
+pub mod soak;
 pub mod system;
 pub mod workload;
 

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use annals::Options;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands;
 use crate::failure::EXIT_CODES_HELP;
@@ -44,6 +45,39 @@ pub(crate) struct LogArg {
     /// The log's directory
     #[arg(value_name = "LOG")]
     pub(crate) log: PathBuf,
+}
+
+/// The option that chooses a set of options for whoever writes.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct PresetArg {
+    /// What the log is written for; it counts for what this command writes and seals
+    #[arg(long, value_enum, value_name = "PRESET", default_value = "default")]
+    preset: Preset,
+}
+
+/// A set of options.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Preset {
+    /// Records found soonest, with little memory
+    Default,
+    /// Bursts: segments of 128 MiB, eight of which may wait to be sealed, at zstd level 1
+    Throughput,
+    /// Short waits: sixteen segments may wait to be sealed
+    Latency,
+    /// Small: sealed by column; slower to seal, and about three times a segment's size in memory meanwhile
+    Storage,
+}
+
+impl PresetArg {
+    /// The options.
+    pub(crate) fn options(self) -> Options {
+        match self.preset {
+            Preset::Default => Options::new(),
+            Preset::Throughput => Options::throughput(),
+            Preset::Latency => Options::latency(),
+            Preset::Storage => Options::storage(),
+        }
+    }
 }
 
 /// The whole command line for clap, with the exit codes in every help text.

@@ -324,3 +324,18 @@ fn lines_whose_keys_are_in_the_log_are_skipped() {
     assert!(bad.stderr.contains("line 2") && bad.stderr.contains("detail.id"), "{}", bad.stderr);
     assert_eq!(place.cat(&[]).len(), 4);
 }
+
+#[test]
+fn the_preset_for_storage_takes_less_space_and_holds_the_same() {
+    let line =
+        |n: u32| format!("{{\"request\":\"{:064x}\",\"status\":\"done\",\"n\":{n}}}", u64::from(n) * 0x9E37_79B9);
+    let lines: Vec<_> = (0..4000).map(line).collect();
+    let bytes = ["default", "throughput", "latency", "storage"].map(|preset| {
+        let place = Place::new();
+        assert_eq!(place.append(lines.join("\n").as_bytes(), &["--preset", preset]).code, 0);
+        assert_eq!(place.run("seal", &["--preset", preset]).code, 0);
+        assert_eq!(place.cat(&[]), lines, "{preset}");
+        place.run("info", &[]).report()["bytes"].as_u64().expect("bytes")
+    });
+    assert!(bytes[3] < bytes[0] * 9 / 10, "{bytes:?}");
+}

@@ -118,6 +118,29 @@ impl Options {
         Self::default()
     }
 
+    /// The defaults, but for logs that take in as many records as they can, in bursts: larger segments, of which more may wait to
+    /// be sealed, at level 1, and a longer queue. Costs up to 1 GiB of disk for segments that wait, memory of the order of the
+    /// queue's 32 MiB, and a few per cent of size. docs/benchmarks.md, "Presets", has what it brings.
+    ///
+    /// ```
+    /// let options = annals::Options::throughput().cache_bytes(64 << 20);
+    /// ```
+    pub fn throughput() -> Self {
+        Self::new().segment_bytes(128 << 20).unsealed_segments_max(8).queue_bytes(32 << 20).compression_level(1)
+    }
+
+    /// The defaults, but for logs whose appends are to wait as shortly as they can, and whose readers want single records:
+    /// sealing may fall behind by half a gigabyte before an append waits for it, and readers have 64 MiB for blocks.
+    pub fn latency() -> Self {
+        Self::new().unsealed_segments_max(16).cache_bytes(64 << 20)
+    }
+
+    /// The defaults, but for logs that are kept long and read seldom: sealed by column. Sealing is slower and takes about three times a
+    /// segment's size in memory.
+    pub fn storage() -> Self {
+        Self::new().codec(Codec::Columns)
+    }
+
     /// What an append waits for unless the call asks for more. Default: [`Durability::Durable`].
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {

@@ -1,6 +1,6 @@
 //! One measurement, in a process of its own: memory is its own, and nothing is warm that shouldn't be.
 
-use super::drive::{How, drive};
+use super::drive::{How, drive, submit};
 use super::job::{Job, Latencies, Sample, times};
 use super::killed;
 use super::measures::{Kind, Measure};
@@ -60,6 +60,7 @@ pub(super) fn run(job: &Job, contender: &dyn Contender) -> Result<Sample> {
             sample.latencies = Some(Latencies::of(&driven.times));
             (sample.disk_bytes, sample.disk_events) = (disk_bytes(&job.scratch), driven.events);
         }
+        Kind::Tickets => tickets(job, contender, &mut sample)?,
         Kind::Store { time_index } => fill(job, contender, time_index, &mut sample)?,
         Kind::Get { cold } => get(job, contender, cold, &mut sample)?,
         Kind::Scan => scan(job, contender, &mut sample)?,
@@ -70,6 +71,22 @@ pub(super) fn run(job: &Job, contender: &dyn Contender) -> Result<Sample> {
     }
     sample.resident_bytes_max = resident_bytes_max();
     Ok(sample)
+}
+
+fn tickets(job: &Job, contender: &dyn Contender, sample: &mut Sample) -> Result<()> {
+    let items = job.source.load(job.events)?;
+    let memory = PeakMemory::of_this_process();
+    let setup = Setup { durable: true, time_index: false, events: items.len() as u64, threads: 1 };
+    let store = contender.open(&job.scratch, setup)?;
+    let driven = submit(&*store, &items, Duration::from_secs_f64(job.seconds_max))?;
+    store.close()?;
+    sample.anonymous_bytes_max = memory.end();
+    sample.events = driven.events;
+    sample.seconds = driven.elapsed.as_secs_f64();
+    sample.value = driven.events as f64 / sample.seconds;
+    sample.latencies = Some(Latencies::of(&driven.times));
+    (sample.disk_bytes, sample.disk_events) = (disk_bytes(&job.scratch), driven.events);
+    Ok(())
 }
 
 fn empty(job: &Job) -> Sample {

@@ -1,10 +1,10 @@
-//! Threads that append, each waiting for each append.
+//! Threads that append, each waiting for each append; or one that doesn't wait, with another that does so for it.
 
 use super::job::{Times, times};
 use crate::Result;
-use crate::contenders::Store;
+use crate::contenders::{Pending, Store};
 use crate::items::Item;
-use std::sync::Barrier;
+use std::sync::{Barrier, mpsc};
 use std::time::{Duration, Instant};
 
 /// What the threads did together.
@@ -82,4 +82,46 @@ fn append(store: &dyn Store, items: &[Item], how: How, barrier: &Barrier) -> Res
         events += batch.len() as u64;
     }
     Ok((events, begun, Instant::now(), times))
+}
+
+/// Every how many appends that aren't waited for one is timed.
+const TICKETS_TIMED: usize = 64;
+
+/// Appends `items` without waiting, until `limit`, and then waits for all. Times are from just before an append until it is
+/// durable, as the thread that waits for it sees it; waiting in the append counts.
+///
+/// # Errors
+/// The first that was met.
+pub(super) fn submit(store: &dyn Store, items: &[Item], limit: Duration) -> Result<Driven> {
+    let (sender, receiver) = mpsc::channel::<(Instant, Box<dyn Pending>)>();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(move || -> Result<Times> {
+            let mut times = times();
+            for (begun, pending) in receiver {
+                pending.wait()?;
+                times.saturating_record(begun.elapsed().as_nanos() as u64);
+            }
+            Ok(times)
+        });
+        let mut submitter = store.submitter()?;
+        let (mut events, begun) = (0, Instant::now());
+        for (number, item) in items.iter().enumerate() {
+            let before = (number % TICKETS_TIMED == 0).then(Instant::now);
+            if before.is_some_and(|before| before - begun > limit) {
+                break;
+            }
+            let pending = submitter.submit(item, before.is_some())?;
+            events += 1;
+            if let Some(sent) = before.zip(pending)
+                && sender.send(sent).is_err()
+            {
+                break;
+            }
+        }
+        submitter.finish()?;
+        let elapsed = begun.elapsed();
+        drop(sender);
+        let times = waiter.join().unwrap_or_else(|_| Err("a thread panicked".into()))?;
+        Ok(Driven { events, elapsed, times })
+    })
 }

@@ -29,6 +29,8 @@ pub(super) enum Kind {
         /// Of how many of the run's events one is appended.
         of: u64,
     },
+    /// One thread appends without waiting; another waits for some of what it appended.
+    Tickets,
     /// A store of all events is made, for the measures that read; what it takes on the disk.
     Store {
         /// With an index of times.
@@ -76,13 +78,14 @@ const fn measure(name: &'static str, title: &'static str, kind: Kind, unit: Unit
 }
 
 /// Everything that is measured, in the order of the report. The slower an append, the fewer of the events it gets.
-pub(super) const ALL: [Measure; 17] = [
+pub(super) const ALL: [Measure; 18] = [
     append("durable-1", "Durable, one event a sync, 1 thread", (1, 1, true, 20)),
     append("durable-4", "Durable, one event an append, 4 threads", (4, 1, true, 10)),
     append("durable-16", "Durable, one event an append, 16 threads", (16, 1, true, 4)),
     append("durable-64", "Durable, one event an append, 64 threads", (64, 1, true, 2)),
     append("batch-1", "Durable, batches of 100, 1 thread", (1, 100, true, 1)),
     append("batch-4", "Durable, batches of 100, 4 threads", (4, 100, true, 1)),
+    measure("tickets", "Durable, one event an append, not waited for, 1 thread", Kind::Tickets, Unit::EventsPerSecond),
     append("unsynced-1", "Not synced, one event an append, 1 thread", (1, 1, false, 1)),
     append("unsynced-4", "Not synced, one event an append, 4 threads", (4, 1, false, 1)),
     measure("store", "Bytes on the disk", Kind::Store { time_index: false }, Unit::BytesPerEvent),
@@ -112,6 +115,7 @@ impl Measure {
         match self.kind {
             Kind::Append { durable: true, .. } => facts.durable.is_some(),
             Kind::Append { durable: false, .. } => facts.unsynced.is_some(),
+            Kind::Tickets => facts.tickets.is_some(),
             Kind::Store { time_index: false } | Kind::Scan | Kind::OpenClean => facts.reads.is_some(),
             Kind::Store { time_index: true } => facts.time_index,
             Kind::Get { .. } => facts.reads.is_some() && facts.gets,

@@ -17,6 +17,7 @@ use crate::items::Source;
 use crate::{Error, Result};
 use clap::{Parser, Subcommand};
 use job::Job;
+pub(crate) use report::count as figure;
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -136,6 +136,7 @@ fn footer(page: &mut String, results: &Results) -> std::fmt::Result {
         let facts = [
             ("durable", contender.durable),
             ("not synced", contender.unsynced),
+            ("not waited for", contender.tickets),
             ("reads", contender.reads),
             ("window", contender.window),
             ("export", contender.export),
@@ -158,7 +159,7 @@ fn footer(page: &mut String, results: &Results) -> std::fmt::Result {
 }
 
 /// A figure with three digits that count, and commas between thousands.
-pub(super) fn count(value: f64) -> String {
+pub(crate) fn count(value: f64) -> String {
     if value < 10.0 {
         return format!("{value:.2}");
     }

@@ -1,9 +1,9 @@
-//! Annals, at its default options but for what a measure is about.
+//! Annals, at its default options but for what a measure is about, and with its presets.
 
-use super::{Appender, Contender, Exported, Facts, Reads, Setup, Store};
+use super::{Appender, Contender, Exported, Facts, Pending, Reads, Setup, Store, Submitter};
 use crate::Result;
 use crate::items::Item;
-use annals::{Batch, Durability, Log, Options, ReadBuffer, Reader, ScanRange, Timestamp};
+use annals::{Batch, Durability, Log, Options, ReadBuffer, Reader, ScanRange, Ticket, Timestamp};
 use annals_export::{ExportOptions, FileSink, Plan};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct Annals {
     facts: Facts,
+    options: fn() -> Options,
     unsynced: Durability,
-    /// Bytes of a segment; so large that nothing is sealed where that is what is measured.
-    segment_bytes: Option<u64>,
+    /// Whether it is sealed before it is read.
+    seals: bool,
 }
 
 const BASE: Facts = Facts { package: Some("annals"), ..Facts::new("annals") };
@@ -26,13 +27,15 @@ pub(super) const SEALED: Annals = Annals {
         unsynced: Some(
             "`Written`: given to the system by `write`; survives a kill, synced every second in the background",
         ),
+        tickets: Some("`Log::submit`; a thread of its own waits for the tickets that are timed"),
         reads: Some("sealed segments (zstd blocks, index, hash tree); `Reader::get_into`, `Scan::advance`"),
         window: Some("its own bounds of time of each block; they are always there"),
         export: Some("`annals-export` from the sealed log, zstd level 3; the schema is what sealing kept"),
         ..BASE
     },
+    options: Options::new,
     unsynced: Durability::Written,
-    segment_bytes: None,
+    seals: true,
 };
 
 /// Nothing sealed: the records as they were appended.
@@ -43,8 +46,9 @@ pub(super) const UNSEALED: Annals = Annals {
         window: Some("none: a scan of the raw segment"),
         ..BASE
     },
+    options: || Options::new().segment_bytes(2 << 30),
     unsynced: Durability::Written,
-    segment_bytes: Some(2 << 30),
+    seals: false,
 };
 
 /// In the process's memory for up to a second.
@@ -56,8 +60,44 @@ pub(super) const BUFFERED: Annals = Annals {
         ),
         ..BASE
     },
+    options: Options::new,
     unsynced: Durability::Buffered { interval: Duration::from_secs(1) },
-    segment_bytes: None,
+    seals: true,
+};
+
+/// The preset for bursts.
+pub(super) const THROUGHPUT: Annals = Annals {
+    facts: Facts {
+        name: "annals-throughput",
+        durable: Some("`Options::throughput`, `Durable`"),
+        tickets: Some("`Options::throughput`; `Log::submit`"),
+        ..BASE
+    },
+    options: Options::throughput,
+    unsynced: Durability::Written,
+    seals: true,
+};
+
+/// The preset for short waits.
+pub(super) const LATENCY: Annals = Annals {
+    facts: Facts { name: "annals-latency", durable: Some("`Options::latency`, `Durable`"), ..BASE },
+    options: Options::latency,
+    unsynced: Durability::Written,
+    seals: true,
+};
+
+/// The preset for small logs.
+pub(super) const STORAGE: Annals = Annals {
+    facts: Facts {
+        name: "annals-storage",
+        reads: Some("`Options::storage`: sealed segments by column"),
+        window: Some("its own bounds of time of each block; they are always there"),
+        export: Some("`annals-export` from the sealed log, zstd level 3; the schema is what sealing kept"),
+        ..BASE
+    },
+    options: Options::storage,
+    unsynced: Durability::Written,
+    seals: true,
 };
 
 impl Contender for Annals {
@@ -66,11 +106,9 @@ impl Contender for Annals {
     }
 
     fn open(&self, dir: &Path, setup: Setup) -> Result<Box<dyn Store>> {
-        let mut options = Options::new().durability(if setup.durable { Durability::Durable } else { self.unsynced });
-        if let Some(bytes) = self.segment_bytes {
-            options = options.segment_bytes(bytes);
-        }
-        Ok(Box::new(Open { log: options.open_or_create(dir)?, seals: self.segment_bytes.is_none() }))
+        let durability = if setup.durable { Durability::Durable } else { self.unsynced };
+        let log = (self.options)().durability(durability).open_or_create(dir)?;
+        Ok(Box::new(Open { log, seals: self.seals }))
     }
 
     fn export(&self, store: &Path, _ndjson: &Path, out: &Path) -> Result<Exported> {
@@ -96,6 +134,10 @@ struct Open {
 impl Store for Open {
     fn appender(&self) -> Result<Box<dyn Appender + '_>> {
         Ok(Box::new(Appending { log: &self.log, batch: Batch::new() }))
+    }
+
+    fn submitter(&self) -> Result<Box<dyn Submitter + '_>> {
+        Ok(Box::new(Submitting { log: &self.log, batch: Batch::new() }))
     }
 
     fn reader(&self) -> Result<Box<dyn Reads + '_>> {
@@ -135,6 +177,31 @@ impl Appender for Appending<'_> {
         }
         self.log.append_batch(&mut self.batch)?;
         Ok(())
+    }
+}
+
+struct Submitting<'a> {
+    log: &'a Log,
+    batch: Batch,
+}
+
+impl Submitter for Submitting<'_> {
+    fn submit(&mut self, item: &Item, timed: bool) -> Result<Option<Box<dyn Pending>>> {
+        self.batch.clear();
+        self.batch.push_at(Timestamp::from_micros(item.timestamp), &item.record)?;
+        let ticket = self.log.submit_batch(&mut self.batch)?;
+        Ok(timed.then(|| Box::new(ticket) as Box<dyn Pending>))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.log.sync()?;
+        Ok(())
+    }
+}
+
+impl Pending for Ticket {
+    fn wait(&self) -> Result<()> {
+        Ok(Ticket::wait(self)?)
     }
 }
 

@@ -32,8 +32,9 @@ mod sqlite;
 
 /// Everybody who can be measured by this build, Annals first.
 pub fn all() -> Vec<Box<dyn Contender>> {
-    let mut all: Vec<Box<dyn Contender>> =
-        vec![Box::new(annals::SEALED), Box::new(annals::UNSEALED), Box::new(annals::BUFFERED)];
+    let ours =
+        [annals::SEALED, annals::UNSEALED, annals::BUFFERED, annals::THROUGHPUT, annals::LATENCY, annals::STORAGE];
+    let mut all: Vec<_> = ours.map(|contender| Box::new(contender) as Box<dyn Contender>).into();
     #[cfg(feature = "peers")]
     all.extend([
         Box::new(sqlite::Sqlite) as Box<dyn Contender>,
@@ -69,6 +70,8 @@ pub struct Facts {
     pub durable: Option<&'static str>,
     /// Appends that are not synced: what survives what.
     pub unsynced: Option<&'static str>,
+    /// Durable appends that return before they are: how it is told that they are.
+    pub tickets: Option<&'static str>,
     /// Reading by seq, scanning, opening: what is read, and what it was turned into before.
     pub reads: Option<&'static str>,
     /// Whether events can be read by seq.
@@ -90,6 +93,7 @@ impl Facts {
             encoding: Encoding::MessagePack,
             durable: None,
             unsynced: None,
+            tickets: None,
             reads: None,
             gets: true,
             window: None,
@@ -169,6 +173,14 @@ pub trait Store: Send + Sync {
     /// As the contender says.
     fn appender(&self) -> Result<Box<dyn Appender + '_>>;
 
+    /// A thread's handle for appending without waiting.
+    ///
+    /// # Errors
+    /// It has none, or as the contender says.
+    fn submitter(&self) -> Result<Box<dyn Submitter + '_>> {
+        Err("this store has no appends that are waited for later".into())
+    }
+
     /// A handle for reading.
     ///
     /// # Errors
@@ -213,6 +225,30 @@ pub trait Appender {
     /// # Errors
     /// As the contender says.
     fn append(&mut self, items: &[Item]) -> Result<()>;
+}
+
+/// Appends without waiting, in one thread.
+pub trait Submitter {
+    /// Encodes and appends an item. If it is `timed`, returns what tells when it is durable.
+    ///
+    /// # Errors
+    /// As the contender says.
+    fn submit(&mut self, item: &Item, timed: bool) -> Result<Option<Box<dyn Pending>>>;
+
+    /// Waits until everything is durable.
+    ///
+    /// # Errors
+    /// As the contender says.
+    fn finish(&mut self) -> Result<()>;
+}
+
+/// An append that is to become durable.
+pub trait Pending: Send {
+    /// Waits until it is.
+    ///
+    /// # Errors
+    /// It never will be.
+    fn wait(&self) -> Result<()>;
 }
 
 /// Reads encoded events, in one thread. Who asks decodes them.

@@ -7,7 +7,7 @@ use annals::{Durability, Log, LogId, RecoveryReport};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::args::LogArg;
+use crate::args::{LogArg, PresetArg};
 use crate::condition::IndexArgs;
 use crate::failure::{Failure, Result};
 use crate::ingest::{self, Counts};
@@ -70,6 +70,9 @@ pub(crate) struct Args {
     roll_daily: bool,
 
     #[command(flatten)]
+    preset: PresetArg,
+
+    #[command(flatten)]
     index: IndexArgs,
 
     /// How to print the summary [default: text on stderr]
@@ -110,7 +113,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let sources = sources(args.files)?;
     interrupt::install()?;
     let started = Instant::now();
-    let mut options = annals::Options::new().roll_daily(args.roll_daily).durability(match args.durability {
+    let mut options = args.preset.options().roll_daily(args.roll_daily).durability(match args.durability {
         Level::Durable => Durability::Durable,
         Level::Written => Durability::Written,
         Level::Buffered => Durability::Buffered { interval: SYNC_INTERVAL },

@@ -1,8 +1,8 @@
 //! `annals seal`: compress now what would be sealed later.
 
-use annals::{Background, Options, SealReport};
+use annals::{Background, SealReport};
 
-use crate::args::LogArg;
+use crate::args::{LogArg, PresetArg};
 use crate::commands::append::tell_recovery;
 use crate::condition::IndexArgs;
 use crate::failure::Result;
@@ -18,6 +18,9 @@ pub(crate) struct Args {
     log: LogArg,
 
     #[command(flatten)]
+    preset: PresetArg,
+
+    #[command(flatten)]
     index: IndexArgs,
 
     #[command(flatten)]
@@ -26,7 +29,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     // Sealing in the background would get ahead of the call that reports it.
-    let log = args.index.apply(Options::new().background(Background::Manual)).open(&args.log.log)?;
+    let log = args.index.apply(args.preset.options().background(Background::Manual)).open(&args.log.log)?;
     tell_recovery(&log);
     let sealed = log.seal()?;
     log.close()?;

@@ -31,7 +31,7 @@ impl Options {
     /// # Errors
     /// [`Error::AlreadyExists`], [`Error::NotEmpty`], [`Error::InvalidOption`], and what the operating system says.
     pub fn create(&self, path: impl AsRef<Path>) -> Result<Log> {
-        self.run(self.storage(path.as_ref()), Mode::Create)
+        self.run(self.storage_at(path.as_ref()), Mode::Create)
     }
 
     /// Opens a log that exists, and recovers it if it was not closed.
@@ -40,7 +40,7 @@ impl Options {
     /// [`Error::NotALog`]; [`Error::Locked`] if it is open for writing; [`Error::Damaged`] if damage leaves no way to
     /// tell what the log is (damage in its records doesn't: see [`Log::recovery`]); and what the operating system says.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Log> {
-        self.run(self.storage(path.as_ref()), Mode::Open)
+        self.run(self.storage_at(path.as_ref()), Mode::Open)
     }
 
     /// Opens a log, or creates it if there is none.
@@ -48,7 +48,7 @@ impl Options {
     /// # Errors
     /// As [`Options::open`] and [`Options::create`].
     pub fn open_or_create(&self, path: impl AsRef<Path>) -> Result<Log> {
-        self.run(self.storage(path.as_ref()), Mode::OpenOrCreate)
+        self.run(self.storage_at(path.as_ref()), Mode::OpenOrCreate)
     }
 
     /// As [`Options::open_or_create`], on any [`Storage`].
@@ -59,7 +59,7 @@ impl Options {
         self.run(storage, Mode::OpenOrCreate)
     }
 
-    fn storage(&self, path: &Path) -> Arc<dyn Storage> {
+    fn storage_at(&self, path: &Path) -> Arc<dyn Storage> {
         let storage = DirStorage::new(path);
         Arc::new(if self.map_files { storage.with_maps() } else { storage })
     }

@@ -13,7 +13,7 @@ use crate::FileId;
 use arc_swap::{ArcSwapOption, Guard};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A set of places has so many.
 const WAYS: usize = 4;
@@ -47,8 +47,30 @@ pub(crate) struct BlockCache {
 
 #[derive(Default)]
 struct Place {
-    entry: ArcSwapOption<Entry>,
+    /// Made for the first block: to drop one takes a look at every thread, and most openings keep few blocks.
+    entry: OnceLock<ArcSwapOption<Entry>>,
     is_used: AtomicBool,
+}
+
+impl Place {
+    fn load(&self) -> Option<Guard<Option<Arc<Entry>>>> {
+        Some(self.entry.get()?.load())
+    }
+
+    /// Whether there is a block, and `is_it`.
+    fn holds(&self, is_it: impl FnOnce(&Arc<Entry>) -> bool) -> bool {
+        self.load().is_some_and(|entry| entry.as_ref().is_some_and(is_it))
+    }
+
+    /// Puts a block here. Returns the bytes of the one before.
+    fn put(&self, entry: &Arc<Entry>) -> usize {
+        bytes_of(&self.entry.get_or_init(ArcSwapOption::default).swap(Some(Arc::clone(entry))))
+    }
+
+    /// Gives up the block. Returns its bytes.
+    fn empty(&self) -> usize {
+        self.entry.get().map_or(0, |entry| bytes_of(&entry.swap(None)))
+    }
 }
 
 #[derive(Debug)]
@@ -112,7 +134,7 @@ impl BlockCache {
     /// The block at `offset` of `file`, if it is kept.
     pub(super) fn get(&self, file: FileId, offset: u64) -> Option<CachedBlock> {
         self.set(self.hash(file, offset)).iter().find_map(|place| {
-            let found = place.entry.load();
+            let found = place.load()?;
             found.as_ref().filter(|entry| entry.offset == offset && entry.file == file)?;
             // Written only if that changes it: others look at it, too.
             if !place.is_used.load(Ordering::Relaxed) {
@@ -143,7 +165,7 @@ impl BlockCache {
             let place = place_in(set, file, offset);
             place.is_used.store(false, Ordering::Relaxed);
             clock.bytes += bytes;
-            clock.bytes -= bytes_of(&place.entry.swap(Some(Arc::clone(&entry))));
+            clock.bytes -= place.put(&entry);
             while clock.bytes > self.bytes_max {
                 self.evict_next(&mut clock, &entry);
             }
@@ -155,16 +177,16 @@ impl BlockCache {
     fn evict_next(&self, clock: &mut Clock, new: &Arc<Entry>) {
         let place = &self.places[clock.hand];
         clock.hand = (clock.hand + 1) % self.places.len();
-        let is_new = place.entry.load().as_ref().is_some_and(|entry| Arc::ptr_eq(entry, new));
+        let is_new = place.holds(|entry| Arc::ptr_eq(entry, new));
         if !is_new && !place.is_used.swap(false, Ordering::Relaxed) {
-            clock.bytes -= bytes_of(&place.entry.swap(None));
+            clock.bytes -= place.empty();
         }
     }
 
     /// Bytes of the blocks that are kept.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        let bytes = self.places.iter().map(|place| bytes_of(&place.entry.load_full())).sum();
+        let bytes = self.places.iter().filter_map(Place::load).map(|entry| bytes_of(&entry)).sum();
         assert_eq!(bytes, self.clock.lock().unwrap().bytes);
         bytes
     }
@@ -172,9 +194,8 @@ impl BlockCache {
 
 /// Where in `set` a block goes: where it is already, where nothing is, where nothing was used, or in the first place.
 fn place_in(set: &[Place], file: FileId, offset: u64) -> &Place {
-    let is_same = |entry: &Arc<Entry>| entry.offset == offset && entry.file == file;
-    let same = set.iter().find(|place| place.entry.load().as_ref().is_some_and(is_same));
-    let empty = || set.iter().find(|place| place.entry.load().is_none());
+    let same = set.iter().find(|place| place.holds(|entry| entry.offset == offset && entry.file == file));
+    let empty = || set.iter().find(|place| !place.holds(|_| true));
     // Those before it are passed over for this time.
     let unused = || set.iter().find(|place| !place.is_used.swap(false, Ordering::Relaxed));
     same.or_else(empty).or_else(unused).unwrap_or(&set[0])
