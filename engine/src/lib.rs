@@ -83,6 +83,7 @@ pub mod shape;
 pub mod storage;
 mod sync;
 mod view;
+mod watch;
 
 /// The examples of the README compile.
 #[cfg(doctest)]

@@ -10,7 +10,8 @@ use crate::query::FieldPath;
 use crate::raw::RawSegment;
 use crate::sealed::SealedSlot;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{ArcSwap, Condvar, Instant, Mutex, RwLock, wait_timeout};
+use crate::sync::{ArcSwap, Mutex, RwLock};
+use crate::watch::Watch;
 use crate::{Incarnation, LogId, Storage};
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -104,9 +105,10 @@ pub(crate) struct View {
     /// The fields that are indexed, if who opened the log has named them.
     index_fields: RwLock<Option<Vec<FieldPath>>>,
     closed: AtomicBool,
-    /// How many threads wait.
-    watch: Mutex<u32>,
-    changed: Condvar,
+    /// Where to wait for records: to be visible, or durable.
+    pub(crate) records: Watch,
+    /// Where to wait for segments: to be begun, ended or sealed, or for sealing to be stuck.
+    pub(crate) segments: Watch,
 }
 
 impl View {
@@ -149,7 +151,7 @@ impl View {
             change(&mut next);
             self.chain.store(Arc::new(next));
         }
-        self.notify();
+        self.segments.notify();
     }
 
     /// Keeps the number of open files within bounds, now that the file of `slot` is open too.
@@ -208,20 +210,13 @@ impl View {
     /// Notes that the active segment is complete.
     pub(crate) fn end_segment(&self) {
         *self.active.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.notify();
-    }
-
-    /// Wakes everybody who waits for a change.
-    pub(crate) fn notify(&self) {
-        let waiting = *self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting > 0 {
-            self.changed.notify_all();
-        }
+        self.segments.notify();
     }
 
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.notify();
+        self.records.notify();
+        self.segments.notify();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -230,25 +225,7 @@ impl View {
 
     pub(crate) fn set_sealing_stuck(&self, stuck: bool) {
         self.sealing_stuck.store(stuck, Ordering::Release);
-        self.notify();
-    }
-
-    /// Waits until `done` says so, or until `deadline`. Returns what `done` says at the end.
-    pub(crate) fn wait(&self, deadline: Option<Instant>, done: impl Fn() -> bool) -> bool {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        while !done() {
-            *watch += 1;
-            watch = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => self.changed.wait(watch).unwrap_or_else(PoisonError::into_inner),
-                Some(left) if left.is_zero() => {
-                    *watch -= 1;
-                    return done();
-                }
-                Some(left) => wait_timeout(&self.watch, &self.changed, watch, left),
-            };
-            *watch -= 1;
-        }
-        true
+        self.segments.notify();
     }
 
     /// Whether no more than `max` complete segments of the writer `incarnation` wait to be sealed, or sealing doesn't go

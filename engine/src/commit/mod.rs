@@ -311,7 +311,7 @@ impl Committer {
     /// Holds back the beginning of another segment while too many wait to be sealed.
     fn wait_for_sealing<'a>(&'a self, state: Guard<'a>) -> Guard<'a> {
         drop(state);
-        self.view.wait(None, || self.may_begin_segment());
+        self.view.segments.wait(None, || self.may_begin_segment());
         self.lock()
     }
 

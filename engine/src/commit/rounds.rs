@@ -190,7 +190,7 @@ impl Committer {
             });
         }
         self.wake_background(state);
-        self.view.notify();
+        self.view.records.notify();
     }
 
     /// Ends the log for writing: `error` is what every call returns from now on.
@@ -209,7 +209,7 @@ impl Committer {
     /// Wakes all who wait for anything but a chunk.
     pub(super) fn notify_all(&self) {
         self.changed.notify_all();
-        self.view.notify();
+        self.view.records.notify();
     }
 
     /// Ends what a thread that panics was about to do, as its failure: nobody would take its place.

@@ -94,18 +94,18 @@ fn seal(core: &Core) {
             Ok(false) => match core.index_due() {
                 Ok(true) => {}
                 Ok(false) => {
-                    core.view.wait(None, || core.view.is_closed() || state() != seen);
+                    core.view.segments.wait(None, || core.view.is_closed() || state() != seen);
                 }
                 // Queries go on without the index.
                 Err(_) => {
                     let retry = Some(Instant::now() + SEAL_RETRY);
-                    core.view.wait(retry, || core.view.is_closed() || state() != seen);
+                    core.view.segments.wait(retry, || core.view.is_closed() || state() != seen);
                 }
             },
             Err(_) => {
                 // Appends go on; `seal` returns the failure to whoever asks.
                 core.view.set_sealing_stuck(true);
-                core.view.wait(Some(Instant::now() + SEAL_RETRY), || core.view.is_closed());
+                core.view.segments.wait(Some(Instant::now() + SEAL_RETRY), || core.view.is_closed());
             }
         }
     }

@@ -81,7 +81,7 @@ impl Tail {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let here = || source.view.visible_seq() > self.next;
         if !source.is_attached() {
-            source.view.wait(deadline, || here() || source.is_closed());
+            source.view.records.wait(deadline, || here() || source.is_closed());
             return Ok(here());
         }
         let mut pause = POLL_MIN;
