@@ -32,6 +32,8 @@ struct Plan {
     torn_until: Mutex<Option<Instant>>,
     /// Whether syncs wait.
     held: Mutex<bool>,
+    /// How many do.
+    waiting: Mutex<u32>,
     released: Condvar,
     panic_at_sync: AtomicBool,
     /// How many reads are left until one returns a wrong bit, that one included; and in which sixteenth of its bytes.
@@ -157,11 +159,13 @@ impl File for MeddledFile {
         self.file.reserve(len)
     }
     fn sync(&self) -> io::Result<()> {
+        *self.plan.waiting.lock().unwrap() += 1;
         let mut held = self.plan.held.lock().unwrap();
         while *held {
             held = self.plan.released.wait(held).unwrap();
         }
         drop(held);
+        *self.plan.waiting.lock().unwrap() -= 1;
         if self.plan.panic_at_sync.swap(false, Ordering::SeqCst) {
             panic!("planted");
         }
@@ -255,6 +259,45 @@ fn a_storage_that_panics_poisons_the_log_and_nobody_waits_for_ever() {
     });
     let log = Options::new().background(Background::Manual).open_or_create_on(disk.storage()).unwrap();
     assert_eq!(texts(&log.reader())[0], "before");
+}
+
+#[test]
+fn appends_that_wait_for_no_sync_go_on_beside_one_that_takes_long() {
+    let disk = SimDisk::new(1);
+    let meddler = Meddler::new(&disk);
+    let options = Options::new().background(Background::Manual).durability(Durability::Written);
+    let log = Arc::new(options.open_or_create_on(meddler.storage()).unwrap());
+    log.append(&body("before")).unwrap();
+    let held = meddler.hold();
+    within(30, "an append waits for a sync in the background", move || {
+        let kept = Arc::clone(&log);
+        let keeper = std::thread::spawn(move || kept.maintain());
+        while *meddler.plan.waiting.lock().unwrap() == 0 {
+            std::thread::yield_now();
+        }
+        for n in 1..100 {
+            assert_eq!(log.append(&body("beside")).unwrap(), n);
+        }
+        assert_eq!(log.reader().end_seq(), 100);
+        assert_eq!(log.durable_seq(), 0, "durable before the sync is over");
+        // One that waits for a sync waits for this one first, and then for its own.
+        let durable = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                let mut batch = annals::Batch::new();
+                batch.push(&body("durable")).unwrap();
+                log.append_batch_with(&mut batch, Durability::Durable).map(|_| log.durable_seq())
+            }
+        });
+        while log.next_seq() < 101 {
+            std::thread::yield_now();
+        }
+        assert_eq!(log.durable_seq(), 0);
+        drop(held);
+        keeper.join().unwrap().unwrap();
+        assert_eq!(durable.join().unwrap().unwrap(), 101);
+        Arc::into_inner(log).unwrap().close().unwrap();
+    });
 }
 
 /// What the disk gives back wrong once, and then right again.

@@ -57,7 +57,13 @@ impl State {
 
     /// Whether a thread may do all that waits, alone.
     pub(super) fn can_lead(&self) -> bool {
-        !self.leading && !self.landing && self.flights.is_empty()
+        let is_free = !self.leading && !self.landing && self.flights.is_empty();
+        is_free && !(self.syncing && self.has_to_sync())
+    }
+
+    /// Whether doing all that waits takes a sync.
+    fn has_to_sync(&self) -> bool {
+        self.sync_wanted > self.durable_seq || self.queue.iter().any(|job| matches!(job, Job::Close))
     }
 
     /// Takes the first chunk of the queue, if it can fly.

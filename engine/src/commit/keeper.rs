@@ -1,10 +1,11 @@
 //! What nobody who appends waits for: writing on time, preparing space ahead of need, telling of what is durable.
 
-use crate::commit::Committer;
 use crate::commit::rounds::Writing;
 use crate::commit::state::State;
+use crate::commit::writer::Writer;
+use crate::commit::{Committer, Guard};
 use crate::error::{Error, Result};
-use crate::sync::{Instant, wait_timeout};
+use crate::sync::{Instant, MutexGuard, wait_timeout};
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -16,7 +17,10 @@ impl Committer {
         state.check_open()?;
         if state.durable_seq < state.next_seq {
             let end = state.next_seq;
-            drop(self.wait_durable(state, end)?);
+            match state.tail.as_ref().is_some_and(|tail| tail.direct.is_some()) {
+                true => drop(self.wait_durable(state, end)?),
+                false => self.sync_aside(state, end)?,
+            }
             return Ok(true);
         }
         if state.can_lead() && state.place_watermark() {
@@ -52,6 +56,44 @@ impl Committer {
             Err(_) => self.notify_failed(),
         }
         taken
+    }
+
+    /// Makes all below `end` durable by a sync beside which others write: it takes as long as the disk needs for all that was
+    /// written since the one before.
+    fn sync_aside<'a>(&'a self, mut state: Guard<'a>, end: u64) -> Result<()> {
+        while state.written_seq < end {
+            state = self.write_or_wait(state)?;
+        }
+        while state.leading || state.syncing {
+            state = self.wait(state);
+            state.check_usable()?;
+        }
+        state.syncing = true;
+        drop(state);
+        let writing = Writing(self);
+        let unsynced = self.lock_writer().unsynced();
+        let synced = unsynced.map(|(file, path, seq)| match file.sync() {
+            Ok(()) => self.lock_writer().note_durable(seq),
+            Err(error) => Err(Error::io("sync", path)(error)),
+        });
+        std::mem::forget(writing);
+        let mut state = self.lock();
+        state.syncing = false;
+        match synced {
+            None => {}
+            Some(Ok(done)) => state.acknowledge(done),
+            Some(Err(error)) => {
+                drop(state);
+                self.fail(error);
+                return self.lock().check_usable();
+            }
+        }
+        self.call_next(&mut state);
+        Ok(())
+    }
+
+    fn lock_writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Blocks until there is something for [`Committer::tick`], and then for `pause`. What is in a hurry is done meanwhile.

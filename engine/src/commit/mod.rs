@@ -226,7 +226,7 @@ impl Committer {
         state.check_open()?;
         state.end_segment();
         let mut state = self.drain(state)?;
-        while state.preparing {
+        while state.preparing || state.syncing {
             state = self.wait(state);
         }
         state.closed = true;

@@ -38,7 +38,7 @@ impl Committer {
     /// Prepares what is needed, or waits until others have written or prepared something.
     pub(super) fn prepare_or_wait<'a>(&'a self, mut state: Guard<'a>, need: Need) -> Result<Guard<'a>> {
         state.check_usable()?;
-        if state.can_lead() && !state.preparing {
+        if state.can_lead() && !state.preparing && !state.syncing {
             return self.lead(state, Some(need));
         }
         // Nobody flies while somebody has to lead: there would be no end of it.
@@ -177,7 +177,7 @@ impl Committer {
     }
 
     /// After something was written: calls somebody who can write what waits, and all who wait for anything else.
-    fn call_next(&self, state: &mut State) {
+    pub(super) fn call_next(&self, state: &mut State) {
         state.note_quiet();
         if state.waiting > 0 {
             self.changed.notify_all();
@@ -194,7 +194,7 @@ impl Committer {
     }
 
     /// Ends the log for writing: `error` is what every call returns from now on.
-    fn fail(&self, error: Error) {
+    pub(super) fn fail(&self, error: Error) {
         self.lock().fail(error);
         self.notify_failed();
     }
@@ -215,7 +215,7 @@ impl Committer {
     /// Ends what a thread that panics was about to do, as its failure: nobody would take its place.
     fn abandon(&self) {
         let mut state = self.lock();
-        (state.leading, state.landing, state.preparing) = (false, false, false);
+        (state.leading, state.landing, state.preparing, state.syncing) = (false, false, false, false);
         drop(state);
         let panicked = io::Error::other("the thread that wrote panicked");
         self.fail(Error::io("write", self.storage.describe(""))(panicked));

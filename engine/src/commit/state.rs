@@ -35,6 +35,9 @@ pub(super) struct State {
     pub(super) taken_seq: u64,
     /// Everything below this is to be written soon, though nobody waits for it.
     pub(super) write_wanted: u64,
+    /// Some thread syncs what has been written, while others write. It is the only one that does: of two syncs, one may be
+    /// told the other's error.
+    pub(super) syncing: bool,
     /// Some thread prepares space. There is never more than one: what is prepared gets zeros.
     pub(super) preparing: bool,
     /// There was no space when some was to be prepared ahead of need.
@@ -83,6 +86,7 @@ impl State {
             crowd: false,
             taken_seq: next_seq,
             write_wanted: next_seq,
+            syncing: false,
             preparing: false,
             is_full: false,
             waiting: 0,

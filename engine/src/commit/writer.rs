@@ -137,6 +137,21 @@ impl Writer {
         Ok(())
     }
 
+    /// What has been written and not synced yet: the file, its path, and the seq after it.
+    pub(crate) fn unsynced(&self) -> Option<(Arc<dyn File>, String, u64)> {
+        let active = self.active.as_ref().filter(|_| self.durable_seq < self.written_seq)?;
+        Some((Arc::clone(&active.file), active.path.clone(), self.written_seq))
+    }
+
+    /// Takes in that what [`Writer::unsynced`] told has been synced.
+    pub(crate) fn note_durable(&mut self, seq: u64) -> Result<Done> {
+        if self.durable_seq < seq {
+            self.durable_seq = seq;
+            self.tell_readers()?;
+        }
+        Ok(self.done(Vec::new()))
+    }
+
     /// Takes in that `file` has been synced for another reason. Returns how far everything is durable: it may be the
     /// active segment, and all that was written to that was written before.
     pub(crate) fn note_synced(&mut self, file: &Arc<dyn File>) -> Result<u64> {

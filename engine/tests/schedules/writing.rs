@@ -62,7 +62,7 @@ pub(crate) fn append_and_close() {
 /// A call of the disk fails, once or for ever: who waits is told, nobody waits for ever, nothing is acknowledged after
 /// the first that failed, and what was acknowledged before is there.
 pub(crate) fn failing_disk() {
-    let (disk, ledger, log) = open(small(below(2) == 0));
+    let (disk, ledger, log) = open(small(below(2) == 0).durability(any_durability()));
     let fault = if below(4) == 0 { Fault::Full } else { Fault::Io };
     disk.fail_at(disk.calls() + below(25), fault, below(2) == 0);
     let poisoned = AtomicBool::new(false);
@@ -142,6 +142,7 @@ pub(crate) fn buffered_interval() {
         while log.durable_seq() < end.load(Ordering::SeqCst) {
             thread::yield_now();
         }
+        ledger.check_crash(&disk, log.durable_seq());
     }
     log.close().unwrap();
     ledger.check_closed(&disk);
