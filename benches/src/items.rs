@@ -52,6 +52,16 @@ pub enum Source {
 /// When the events of a file begin.
 const FILE_EPOCH_US: i64 = 1_760_000_000_000_000;
 
+impl Item {
+    /// The event's `request_id`, if it has one.
+    pub fn id(&self) -> Option<&str> {
+        match &self.record {
+            Record::Audit(event) => Some(&event.request_id),
+            Record::Json(value) => value.get("request_id")?.as_str(),
+        }
+    }
+}
+
 impl Source {
     /// The items, one after the other.
     ///

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use annals_bench::Result;
-use annals_bench::contenders::{self, Appender, Contender, Facts, Reads, Setup, Store, encode_each, locked_version};
+use annals_bench::contenders::{self, Appender, Contender, Facts, Index, Reads, Setup, Store, encode_each, locked_version};
 use annals_bench::items::Item;
 use rocksdb::{DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions};
 use std::path::Path;
@@ -20,6 +20,8 @@ struct RocksDb;
 
 /// The column family of timestamp and seq.
 const TIMES: &str = "times";
+/// That of id and seq.
+const IDS: &str = "ids";
 
 impl Contender for RocksDb {
     fn facts(&self) -> Facts {
@@ -29,6 +31,7 @@ impl Contender for RocksDb {
             reads: Some("keys are big-endian seqs; LZ4 blocks; memtable flushed and compacted before"),
             window: Some("a second column family of timestamp and seq"),
             time_index: true,
+            finds: Some("a second column family of id and seq"),
             ..Facts::new("rocksdb")
         }
     }
@@ -43,7 +46,11 @@ impl Contender for RocksDb {
         options.create_missing_column_families(true);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_recycle_log_file_num(4);
-        let families: &[&str] = if setup.time_index { &[TIMES] } else { &[] };
+        let families: &[&str] = match setup.index {
+            Index::None => &[],
+            Index::Times => &[TIMES],
+            Index::Ids => &[IDS],
+        };
         let database = DB::open_cf(&options, dir, families)?;
         let store = Open { database, setup, next: AtomicU64::new(0) };
         store.next.store(store.len()?, Ordering::Relaxed);
@@ -76,8 +83,8 @@ impl Store for Open {
     fn settle(&self) -> Result<()> {
         self.database.flush()?;
         self.database.compact_range(None::<&[u8]>, None::<&[u8]>);
-        if let Some(times) = self.database.cf_handle(TIMES) {
-            self.database.flush_cf(times)?;
+        for family in [TIMES, IDS].into_iter().filter_map(|name| self.database.cf_handle(name)) {
+            self.database.flush_cf(family)?;
         }
         Ok(())
     }
@@ -99,7 +106,7 @@ struct Appending<'a> {
 impl Appender for Appending<'_> {
     fn append(&mut self, items: &[Item]) -> Result<()> {
         let store = self.store;
-        let times = store.database.cf_handle(TIMES);
+        let (times, ids) = (store.database.cf_handle(TIMES), store.database.cf_handle(IDS));
         let mut seq = store.next.fetch_add(items.len() as u64, Ordering::Relaxed);
         let mut batch = WriteBatch::default();
         encode_each(items, &mut self.body, |item, body| {
@@ -107,6 +114,9 @@ impl Appender for Appending<'_> {
             if let Some(times) = times {
                 // Times are after the epoch, so their bytes sort as they do.
                 batch.put_cf(times, [item.timestamp.to_be_bytes(), seq.to_be_bytes()].concat(), []);
+            }
+            if let Some(ids) = ids {
+                batch.put_cf(ids, item.id().ok_or("an event has no request_id")?, seq.to_be_bytes());
             }
             seq += 1;
             Ok(())
@@ -122,6 +132,14 @@ struct Reading<'a>(&'a Open);
 impl Reads for Reading<'_> {
     fn get(&mut self, seq: u64, see: &mut dyn FnMut(&[u8])) -> Result<bool> {
         Ok(self.0.database.get_pinned(seq.to_be_bytes())?.map(|body| see(&body)).is_some())
+    }
+
+    fn find(&mut self, id: &str, see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let ids = self.0.database.cf_handle(IDS).ok_or("opened without an index of ids")?;
+        match self.0.database.get_pinned_cf(ids, id)? {
+            Some(seq) => self.get(seq_of(&seq)?, see),
+            None => Ok(false),
+        }
     }
 
     fn scan(&mut self, see: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {

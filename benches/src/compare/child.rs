@@ -4,7 +4,7 @@ use super::drive::{How, drive, submit};
 use super::job::{Job, Latencies, Sample, times};
 use super::killed;
 use super::measures::{Kind, Measure};
-use crate::contenders::{Contender, Setup};
+use crate::contenders::{Contender, Index, Setup};
 use crate::items::Source;
 use crate::system::{PeakMemory, disk_bytes, drop_page_cache, resident_bytes_max};
 use crate::workload::Random;
@@ -45,7 +45,7 @@ pub(super) fn run(job: &Job, contender: &dyn Contender) -> Result<Sample> {
     match measure.kind {
         Kind::Append { threads, batch, durable, .. } => {
             let items = job.source.load(measure.events(job.events))?;
-            let setup = Setup { durable, time_index: false, events: items.len() as u64, threads };
+            let setup = Setup { durable, index: Index::None, events: items.len() as u64, threads };
             let timed = if durable { 1 } else { UNSYNCED_TIMED };
             let limit = Duration::from_secs_f64(job.seconds_max);
             let how = How { threads: threads as usize, batch, timed, limit };
@@ -61,8 +61,9 @@ pub(super) fn run(job: &Job, contender: &dyn Contender) -> Result<Sample> {
             (sample.disk_bytes, sample.disk_events) = (disk_bytes(&job.scratch), driven.events);
         }
         Kind::Tickets => tickets(job, contender, &mut sample)?,
-        Kind::Store { time_index } => fill(job, contender, time_index, &mut sample)?,
+        Kind::Store { index } => fill(job, contender, index, &mut sample)?,
         Kind::Get { cold } => get(job, contender, cold, &mut sample)?,
+        Kind::Find { cold } => find(job, contender, cold, &mut sample)?,
         Kind::Scan => scan(job, contender, &mut sample)?,
         Kind::Window => window(job, contender, &mut sample)?,
         Kind::OpenClean => open_clean(job, contender, &mut sample)?,
@@ -76,7 +77,7 @@ pub(super) fn run(job: &Job, contender: &dyn Contender) -> Result<Sample> {
 fn tickets(job: &Job, contender: &dyn Contender, sample: &mut Sample) -> Result<()> {
     let items = job.source.load(job.events)?;
     let memory = PeakMemory::of_this_process();
-    let setup = Setup { durable: true, time_index: false, events: items.len() as u64, threads: 1 };
+    let setup = Setup { durable: true, index: Index::None, events: items.len() as u64, threads: 1 };
     let store = contender.open(&job.scratch, setup)?;
     let driven = submit(&*store, &items, Duration::from_secs_f64(job.seconds_max))?;
     store.close()?;
@@ -108,17 +109,17 @@ fn empty(job: &Job) -> Sample {
 }
 
 /// As who reads opens a store.
-pub(super) fn reading(events: u64, contender: &dyn Contender, time_index: bool) -> Setup {
-    Setup { durable: contender.facts().durable.is_some(), time_index, events, threads: 1 }
+pub(super) fn reading(events: u64, contender: &dyn Contender, index: Index) -> Setup {
+    Setup { durable: contender.facts().durable.is_some(), index, events, threads: 1 }
 }
 
 /// Makes the store that others read, without loading the events: memory is that of the store.
-fn fill(job: &Job, contender: &dyn Contender, time_index: bool, sample: &mut Sample) -> Result<()> {
+fn fill(job: &Job, contender: &dyn Contender, index: Index, sample: &mut Sample) -> Result<()> {
     // Not zeros, which would take no memory before they are overwritten.
     let mut stamps = vec![i64::MAX; job.events as usize];
     let memory = PeakMemory::of_this_process();
     let begun = Instant::now();
-    let store = contender.open(&job.store, Setup { durable: false, time_index, events: job.events, threads: 1 })?;
+    let store = contender.open(&job.store, Setup { durable: false, index, events: job.events, threads: 1 })?;
     let mut appender = store.appender()?;
     let (mut items, mut batch, mut seq) = (job.source.items()?.take(job.events as usize), Vec::new(), 0);
     loop {
@@ -163,7 +164,7 @@ fn touch(bytes: &[u8]) {
 
 fn get(job: &Job, contender: &dyn Contender, cold: bool, sample: &mut Sample) -> Result<()> {
     let memory = PeakMemory::of_this_process();
-    let store = contender.open(&job.store, reading(job.events, contender, false))?;
+    let store = contender.open(&job.store, reading(job.events, contender, Index::None))?;
     let mut reader = store.reader()?;
     let mut random = Random::new(7);
     let mut times = times();
@@ -196,6 +197,56 @@ fn get(job: &Job, contender: &dyn Contender, cold: bool, sample: &mut Sample) ->
     Ok(())
 }
 
+/// The ids of `count` random events, in an order that is random, too.
+fn random_ids(job: &Job, count: u64) -> Result<Vec<String>> {
+    let mut random = Random::new(7);
+    let mut asked: Vec<(u64, usize)> = (0..count as usize).map(|place| (random.below(job.events), place)).collect();
+    asked.sort_unstable();
+    let mut ids = vec![String::new(); asked.len()];
+    let mut asked = asked.into_iter().peekable();
+    for (seq, item) in (0..job.events).zip(job.source.items()?) {
+        let item = item?;
+        while let Some((_, place)) = asked.next_if(|(next, _)| *next == seq) {
+            ids[place] = item.id().ok_or("events have no request_id to find them by")?.to_owned();
+        }
+    }
+    Ok(ids)
+}
+
+fn find(job: &Job, contender: &dyn Contender, cold: bool, sample: &mut Sample) -> Result<()> {
+    let gets = if cold { job.gets.div_ceil(20) } else { job.gets };
+    // What is timed comes last, and isn't what was read to warm.
+    let ids = random_ids(job, if cold { gets } else { 2 * gets })?;
+    let (warming, timed) = ids.split_at(ids.len() - gets as usize);
+    let memory = PeakMemory::of_this_process();
+    let store = contender.open(&job.store, reading(job.events, contender, Index::Ids))?;
+    let mut reader = store.reader()?;
+    if cold {
+        sample.notes.push(format!("page cache dropped by {}", drop_page_cache(&job.store)?));
+    }
+    for id in warming {
+        reader.find(id, &mut touch)?;
+    }
+    let mut times = times();
+    let begun = Instant::now();
+    for id in timed {
+        let before = Instant::now();
+        let found = reader.find(id, &mut touch)?;
+        times.saturating_record(before.elapsed().as_nanos() as u64);
+        if !found {
+            return Err(format!("event {id} is missing").into());
+        }
+    }
+    sample.seconds = begun.elapsed().as_secs_f64();
+    drop(reader);
+    store.close()?;
+    sample.anonymous_bytes_max = memory.end();
+    let latencies = Latencies::of(&times);
+    (sample.events, sample.value, sample.latencies) = (gets, latencies.p50, Some(latencies));
+    sample.disk_bytes = disk_bytes(&job.store);
+    Ok(())
+}
+
 /// Counts and decodes.
 fn decoder<'a>(
     source: &'a Source,
@@ -212,7 +263,7 @@ fn decoder<'a>(
 
 fn scan(job: &Job, contender: &dyn Contender, sample: &mut Sample) -> Result<()> {
     let memory = PeakMemory::of_this_process();
-    let store = contender.open(&job.store, reading(job.events, contender, false))?;
+    let store = contender.open(&job.store, reading(job.events, contender, Index::None))?;
     let mut reader = store.reader()?;
     reader.scan(&mut |bytes| {
         touch(bytes);
@@ -234,7 +285,8 @@ fn scan(job: &Job, contender: &dyn Contender, sample: &mut Sample) -> Result<()>
 fn window(job: &Job, contender: &dyn Contender, sample: &mut Sample) -> Result<()> {
     let (from, to, inside) = made(job)?.window;
     let memory = PeakMemory::of_this_process();
-    let store = contender.open(&job.store, reading(job.events, contender, contender.facts().time_index))?;
+    let index = if contender.facts().time_index { Index::Times } else { Index::None };
+    let store = contender.open(&job.store, reading(job.events, contender, index))?;
     let mut reader = store.reader()?;
     let mut seconds = Vec::new();
     // The first only warms.
@@ -260,7 +312,7 @@ fn open_clean(job: &Job, contender: &dyn Contender, sample: &mut Sample) -> Resu
     sample.notes.push(format!("page cache dropped by {}", drop_page_cache(&job.store)?));
     let memory = PeakMemory::of_this_process();
     let begun = Instant::now();
-    let store = contender.open(&job.store, reading(job.events, contender, false))?;
+    let store = contender.open(&job.store, reading(job.events, contender, Index::None))?;
     let events = store.len()?;
     sample.seconds = begun.elapsed().as_secs_f64();
     expect("events found", events, job.events)?;

@@ -3,7 +3,7 @@
 use super::child::{FILL_BATCH, reading};
 use super::job::{Job, Sample};
 use crate::Result;
-use crate::contenders::Contender;
+use crate::contenders::{Contender, Index};
 use crate::system::{PeakMemory, disk_bytes};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -20,7 +20,7 @@ const WRITER_MAX: Duration = Duration::from_secs(600);
 /// As the contender says.
 pub(super) fn write(job: &Job, contender: &dyn Contender) -> Result<()> {
     let begun = Instant::now();
-    let store = contender.open(&job.scratch, reading(job.events * 2, contender, false))?;
+    let store = contender.open(&job.scratch, reading(job.events * 2, contender, Index::None))?;
     let mut appender = store.appender()?;
     let mut out = std::io::stdout().lock();
     let (mut items, mut batch, mut acknowledged) = (job.source.items()?.take(job.events as usize), Vec::new(), 0);
@@ -55,7 +55,7 @@ pub(super) fn open(job: &Job, contender: &dyn Contender, sample: &mut Sample) ->
     let acknowledged = write_and_kill(job)?;
     let memory = PeakMemory::of_this_process();
     let begun = Instant::now();
-    let store = contender.open(&job.scratch, reading(job.events * 2, contender, false))?;
+    let store = contender.open(&job.scratch, reading(job.events * 2, contender, Index::None))?;
     let found = store.len()?;
     sample.seconds = begun.elapsed().as_secs_f64();
     if found < acknowledged {

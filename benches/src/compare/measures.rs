@@ -1,6 +1,6 @@
 //! What is measured. To add a measure: a line in [`ALL`], and if it is of a new kind, an arm in `child.rs`.
 
-use crate::contenders::Facts;
+use crate::contenders::{Facts, Index};
 
 /// One row of the comparison.
 #[derive(Debug, Clone, Copy)]
@@ -33,11 +33,16 @@ pub(super) enum Kind {
     Tickets,
     /// A store of all events is made, for the measures that read; what it takes on the disk.
     Store {
-        /// With an index of times.
-        time_index: bool,
+        /// With this index.
+        index: Index,
     },
     /// Random events by seq.
     Get {
+        /// With the page cache dropped once the store is open.
+        cold: bool,
+    },
+    /// Random events by their unique id.
+    Find {
         /// With the page cache dropped once the store is open.
         cold: bool,
     },
@@ -78,7 +83,7 @@ const fn measure(name: &'static str, title: &'static str, kind: Kind, unit: Unit
 }
 
 /// Everything that is measured, in the order of the report. The slower an append, the fewer of the events it gets.
-pub(super) const ALL: [Measure; 18] = [
+pub(super) const ALL: [Measure; 21] = [
     append("durable-1", "Durable, one event a sync, 1 thread", (1, 1, true, 20)),
     append("durable-4", "Durable, one event an append, 4 threads", (4, 1, true, 10)),
     append("durable-16", "Durable, one event an append, 16 threads", (16, 1, true, 4)),
@@ -88,15 +93,23 @@ pub(super) const ALL: [Measure; 18] = [
     measure("tickets", "Durable, one event an append, not waited for, 1 thread", Kind::Tickets, Unit::EventsPerSecond),
     append("unsynced-1", "Not synced, one event an append, 1 thread", (1, 1, false, 1)),
     append("unsynced-4", "Not synced, one event an append, 4 threads", (4, 1, false, 1)),
-    measure("store", "Bytes on the disk", Kind::Store { time_index: false }, Unit::BytesPerEvent),
+    measure("store", "Bytes on the disk", Kind::Store { index: Index::None }, Unit::BytesPerEvent),
     measure(
         "store-times",
         "Bytes on the disk, with an index of times",
-        Kind::Store { time_index: true },
+        Kind::Store { index: Index::Times },
+        Unit::BytesPerEvent,
+    ),
+    measure(
+        "store-ids",
+        "Bytes on the disk, with an index of ids",
+        Kind::Store { index: Index::Ids },
         Unit::BytesPerEvent,
     ),
     measure("get-warm", "Random event by seq, page cache warm", Kind::Get { cold: false }, Unit::Micros),
     measure("get-cold", "Random event by seq, page cache dropped", Kind::Get { cold: true }, Unit::Micros),
+    measure("find-warm", "Random event by its unique id, page cache warm", Kind::Find { cold: false }, Unit::Micros),
+    measure("find-cold", "Random event by its unique id, page cache dropped", Kind::Find { cold: true }, Unit::Micros),
     measure("scan", "Scan of all events to owned structs, 1 thread", Kind::Scan, Unit::EventsPerSecond),
     measure("window", "1 % of the events by time, to owned structs", Kind::Window, Unit::Millis),
     measure("open-clean", "Opening a closed store, page cache dropped", Kind::OpenClean, Unit::Millis),
@@ -116,8 +129,9 @@ impl Measure {
             Kind::Append { durable: true, .. } => facts.durable.is_some(),
             Kind::Append { durable: false, .. } => facts.unsynced.is_some(),
             Kind::Tickets => facts.tickets.is_some(),
-            Kind::Store { time_index: false } | Kind::Scan | Kind::OpenClean => facts.reads.is_some(),
-            Kind::Store { time_index: true } => facts.time_index,
+            Kind::Store { index: Index::None } | Kind::Scan | Kind::OpenClean => facts.reads.is_some(),
+            Kind::Store { index: Index::Times } => facts.time_index,
+            Kind::Store { index: Index::Ids } | Kind::Find { .. } => facts.finds.is_some(),
             Kind::Get { .. } => facts.reads.is_some() && facts.gets,
             Kind::Window => facts.window.is_some(),
             Kind::OpenKilled => facts.reads.is_some() && (facts.durable.is_some() || facts.unsynced.is_some()),
@@ -125,12 +139,13 @@ impl Measure {
         }
     }
 
-    /// Whether it reads a store that another measure makes.
-    pub(super) fn needs_store(&self, facts: &Facts) -> Option<bool> {
+    /// The index of the store that it reads, if it reads one that another measure makes.
+    pub(super) fn needs_store(&self, facts: &Facts) -> Option<Index> {
         match self.kind {
-            Kind::Get { .. } | Kind::Scan | Kind::OpenClean => Some(false),
-            Kind::Window => Some(facts.time_index),
-            Kind::Export if facts.reads.is_some() => Some(false),
+            Kind::Get { .. } | Kind::Scan | Kind::OpenClean => Some(Index::None),
+            Kind::Window => Some(if facts.time_index { Index::Times } else { Index::None }),
+            Kind::Find { .. } => Some(Index::Ids),
+            Kind::Export if facts.reads.is_some() => Some(Index::None),
             _ => None,
         }
     }

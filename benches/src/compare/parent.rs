@@ -3,7 +3,7 @@
 use super::job::{Job, Sample};
 use super::measures::{ALL, Kind, Measure};
 use super::{RunArgs, charts, report};
-use crate::contenders::Contender;
+use crate::contenders::{Contender, Index};
 use crate::items::Source;
 use crate::system::{Machine, wait_until_quiet, write_back};
 use crate::{Error, Result};
@@ -48,6 +48,7 @@ pub(super) struct Measured {
     pub(super) tickets: Option<&'static str>,
     pub(super) reads: Option<&'static str>,
     pub(super) window: Option<&'static str>,
+    pub(super) finds: Option<&'static str>,
     pub(super) export: Option<&'static str>,
 }
 
@@ -70,7 +71,15 @@ pub(super) fn run(args: &RunArgs, contenders: &[Box<dyn Contender>]) -> Result<(
     }
     let (json_bytes, messagepack_bytes) = source.mean_bytes(events.min(SIZED))?;
     let mut left_out = Vec::new();
-    let chosen = choose(args, contenders, &mut left_out)?;
+    let has_ids = source.items()?.next().transpose()?.is_some_and(|item| item.id().is_some());
+    let mut chosen = choose(args, contenders, &mut left_out)?;
+    if !has_ids {
+        let before = chosen.len();
+        chosen.retain(|(measure, _)| !matches!(measure.kind, Kind::Find { .. } | Kind::Store { index: Index::Ids }));
+        if chosen.len() < before {
+            left_out.push("find-*, store-ids: these events have no `request_id` to find them by".to_owned());
+        }
+    }
     let tasks = interleave(&chosen, args.reps);
     let mut results = Results {
         machine: Machine::look(&data),
@@ -161,9 +170,10 @@ fn choose<'a>(args: &RunArgs, contenders: &'a [Box<dyn Contender>], left_out: &m
     for measure in &ALL {
         for contender in &there {
             let facts = contender.facts();
-            let needed = ALL.iter().filter(|other| wants(other) && other.is_for(&facts)).any(|other| {
-                matches!(measure.kind, Kind::Store { time_index } if other.needs_store(&facts) == Some(time_index))
-            });
+            let needed = ALL
+                .iter()
+                .filter(|other| wants(other) && other.is_for(&facts))
+                .any(|other| matches!(measure.kind, Kind::Store { index } if other.needs_store(&facts) == Some(index)));
             if measure.is_for(&facts) && (wants(measure) || needed) {
                 chosen.push((measure, *contender));
             }
@@ -208,6 +218,7 @@ fn measured(contender: &dyn Contender) -> Measured {
         tickets: facts.tickets,
         reads: facts.reads,
         window: facts.window,
+        finds: facts.finds,
         export: facts.export,
     }
 }
@@ -215,16 +226,21 @@ fn measured(contender: &dyn Contender) -> Measured {
 /// Waits for a quiet machine, and has the task done by a process of its own.
 fn measure(args: &RunArgs, data: &Path, results: &Results, task: &Task<'_>) -> Result<Sample> {
     let facts = task.contender.facts();
-    let time_index = match task.measure.kind {
-        Kind::Store { time_index } => time_index,
-        _ => task.measure.needs_store(&facts).unwrap_or(false),
+    let index = match task.measure.kind {
+        Kind::Store { index } => index,
+        _ => task.measure.needs_store(&facts).unwrap_or(Index::None),
+    };
+    let suffix = match index {
+        Index::None => "",
+        Index::Times => "-times",
+        Index::Ids => "-ids",
     };
     let scratch = data.join("scratch");
     let job = Job {
         measure: task.measure.name.to_owned(),
         contender: facts.name.to_owned(),
         scratch: scratch.clone(),
-        store: data.join(format!("store-{}{}", facts.name, if time_index { "-times" } else { "" })),
+        store: data.join(format!("store-{}{suffix}", facts.name)),
         ndjson: data.join(NDJSON),
         source: absolute(&results.source)?,
         events: results.events,

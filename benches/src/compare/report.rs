@@ -139,6 +139,7 @@ fn footer(page: &mut String, results: &Results) -> std::fmt::Result {
             ("not waited for", contender.tickets),
             ("reads", contender.reads),
             ("window", contender.window),
+            ("by id", contender.finds),
             ("export", contender.export),
         ];
         for (what, fact) in facts {

@@ -1,9 +1,9 @@
 //! Annals, at its default options but for what a measure is about, and with its presets.
 
-use super::{Appender, Contender, Exported, Facts, Pending, Reads, Setup, Store, Submitter};
+use super::{Appender, Contender, Exported, Facts, Index, Pending, Reads, Setup, Store, Submitter};
 use crate::Result;
 use crate::items::Item;
-use annals::{Batch, Durability, Log, Options, ReadBuffer, Reader, ScanRange, Ticket, Timestamp};
+use annals::{Batch, Durability, Log, Options, Query, ReadBuffer, Reader, ScanRange, Ticket, Timestamp, field};
 use annals_export::{ExportOptions, FileSink, Plan};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ pub(super) const SEALED: Annals = Annals {
         tickets: Some("`Log::submit`; a thread of its own waits for the tickets that are timed"),
         reads: Some("sealed segments (zstd blocks, index, hash tree); `Reader::get_into`, `Scan::advance`"),
         window: Some("its own bounds of time of each block; they are always there"),
+        finds: Some("`Options::index_fields`, `Reader::query` with a limit of one"),
         export: Some("`annals-export` from the sealed log, zstd level 3; the schema is what sealing kept"),
         ..BASE
     },
@@ -92,6 +93,7 @@ pub(super) const STORAGE: Annals = Annals {
         name: "annals-storage",
         reads: Some("`Options::storage`: sealed segments by column"),
         window: Some("its own bounds of time of each block; they are always there"),
+        finds: Some("`Options::index_fields`, `Reader::query` with a limit of one"),
         export: Some("`annals-export` from the sealed log, zstd level 3; the schema is what sealing kept"),
         ..BASE
     },
@@ -107,7 +109,11 @@ impl Contender for Annals {
 
     fn open(&self, dir: &Path, setup: Setup) -> Result<Box<dyn Store>> {
         let durability = if setup.durable { Durability::Durable } else { self.unsynced };
-        let log = (self.options)().durability(durability).open_or_create(dir)?;
+        let mut options = (self.options)().durability(durability);
+        if setup.index == Index::Ids {
+            options = options.index_fields([field("request_id")?]);
+        }
+        let log = options.open_or_create(dir)?;
         Ok(Box::new(Open { log, seals: self.seals }))
     }
 
@@ -224,6 +230,12 @@ impl Reads for Reading {
     fn get(&mut self, seq: u64, see: &mut dyn FnMut(&[u8])) -> Result<bool> {
         let record = self.reader.get_into(seq, &mut self.buffer)?;
         Ok(record.map(|record| see(record.body())).is_some())
+    }
+
+    fn find(&mut self, id: &str, see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let query = Query::over(ScanRange::all()).filter(field("request_id")?.is(id)).limit(1);
+        let mut matches = self.reader.query(&query)?;
+        Ok(matches.advance()?.map(|record| see(record.body())).is_some())
     }
 
     fn scan(&mut self, see: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! fjall: a log-structured merge tree by seq.
 
-use super::{Appender, Contender, Facts, Reads, Setup, Store, encode_each};
+use super::{Appender, Contender, Facts, Index, Reads, Setup, Store, encode_each};
 use crate::Result;
 use crate::items::Item;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -27,8 +27,11 @@ impl Contender for Fjall {
     fn open(&self, dir: &Path, setup: Setup) -> Result<Box<dyn Store>> {
         let database = Database::builder(dir).open()?;
         let events = database.keyspace("events", KeyspaceCreateOptions::default)?;
-        let times =
-            if setup.time_index { Some(database.keyspace("times", KeyspaceCreateOptions::default)?) } else { None };
+        let times = if setup.index == Index::Times {
+            Some(database.keyspace("times", KeyspaceCreateOptions::default)?)
+        } else {
+            None
+        };
         let store = Open { database, events, times, durable: setup.durable, next: AtomicU64::new(0) };
         store.next.store(store.len()?, Ordering::Relaxed);
         Ok(Box::new(store))

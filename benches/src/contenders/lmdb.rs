@@ -3,7 +3,7 @@
 //! By `lmdb-rkv`, whose functions are safe to call; heed's `open` is not, and this workspace has its `unsafe` in one
 //! file. Both call the same C library.
 
-use super::{Appender, Contender, Facts, LOCK, Reads, Setup, Store, encode_each, locked_version};
+use super::{Appender, Contender, Facts, Index, LOCK, Reads, Setup, Store, encode_each, locked_version};
 use crate::Result;
 use crate::items::Item;
 use lmdb::{Cursor, Database, DatabaseFlags, Environment, EnvironmentFlags, RoTransaction, Transaction, WriteFlags};
@@ -24,6 +24,7 @@ impl Contender for Lmdb {
             reads: Some("one read transaction for all; bytes are borrowed from the map"),
             window: Some("a second database of timestamp and seq"),
             time_index: true,
+            finds: Some("a second database of id and seq"),
             ..Facts::new("lmdb")
         }
     }
@@ -40,18 +41,21 @@ impl Contender for Lmdb {
         let map_bytes = (setup.events * 4_096).max(1 << 30) as usize;
         let environment = Environment::new().set_flags(flags).set_max_dbs(2).set_map_size(map_bytes).open(dir)?;
         let events = environment.create_db(Some("events"), DatabaseFlags::empty())?;
-        let times = match setup.time_index {
-            true => Some(environment.create_db(Some("times"), DatabaseFlags::empty())?),
-            false => None,
+        let second = match setup.index {
+            Index::None => None,
+            Index::Times => Some(environment.create_db(Some("times"), DatabaseFlags::empty())?),
+            Index::Ids => Some(environment.create_db(Some("ids"), DatabaseFlags::empty())?),
         };
-        Ok(Box::new(Open { environment, events, times }))
+        Ok(Box::new(Open { environment, events, index: setup.index, second }))
     }
 }
 
 struct Open {
     environment: Environment,
     events: Database,
-    times: Option<Database>,
+    index: Index,
+    /// That index.
+    second: Option<Database>,
 }
 
 impl Store for Open {
@@ -86,7 +90,7 @@ fn next_seq(transaction: &impl Transaction, events: Database) -> Result<u64> {
 
 struct Appending<'a> {
     store: &'a Open,
-    bodies: Vec<(i64, Vec<u8>)>,
+    bodies: Vec<(Vec<u8>, Vec<u8>)>,
     body: Vec<u8>,
 }
 
@@ -96,16 +100,25 @@ impl Appender for Appending<'_> {
         // Encoded before the transaction is begun: only one can be open.
         bodies.clear();
         encode_each(items, body, |item, body| {
-            bodies.push((item.timestamp, body.to_vec()));
+            let key = match store.index {
+                Index::None => Vec::new(),
+                Index::Times => item.timestamp.to_be_bytes().to_vec(),
+                Index::Ids => item.id().ok_or("an event has no request_id")?.as_bytes().to_vec(),
+            };
+            bodies.push((key, body.to_vec()));
             Ok(())
         })?;
         let mut write = store.environment.begin_rw_txn()?;
         let next = next_seq(&write, store.events)?;
-        for (seq, (timestamp, body)) in (next..).zip(bodies) {
+        for (seq, (key, body)) in (next..).zip(bodies) {
             write.put(store.events, &seq.to_be_bytes(), body, WriteFlags::APPEND)?;
-            if let Some(times) = store.times {
-                let key = [timestamp.to_be_bytes(), seq.to_be_bytes()].concat();
-                write.put(times, &key, b"", WriteFlags::empty())?;
+            match (store.second, store.index) {
+                (Some(ids), Index::Ids) => write.put(ids, key, &seq.to_be_bytes(), WriteFlags::empty())?,
+                (Some(times), _) => {
+                    key.extend(seq.to_be_bytes());
+                    write.put(times, key, b"", WriteFlags::empty())?;
+                }
+                (None, _) => {}
             }
         }
         Ok(write.commit()?)
@@ -127,6 +140,16 @@ impl Reads for Reading<'_> {
         Ok(true)
     }
 
+    fn find(&mut self, id: &str, see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let ids = self.store.second.ok_or("opened without an index of ids")?;
+        let seq = match self.transaction.get(ids, &id.as_bytes()) {
+            Ok(seq) => u64::from_be_bytes(seq.try_into()?),
+            Err(lmdb::Error::NotFound) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        self.get(seq, see)
+    }
+
     fn scan(&mut self, see: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         for entry in self.transaction.open_ro_cursor(self.store.events)?.iter() {
             see(entry?.1)?;
@@ -135,7 +158,7 @@ impl Reads for Reading<'_> {
     }
 
     fn window(&mut self, from: i64, to: i64, see: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let times = self.store.times.ok_or("opened without an index of times")?;
+        let times = self.store.second.ok_or("opened without an index of times")?;
         let mut cursor = self.transaction.open_ro_cursor(times)?;
         for entry in cursor.iter_from(from.to_be_bytes()) {
             let (key, _) = entry?;

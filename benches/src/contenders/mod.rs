@@ -80,6 +80,8 @@ pub struct Facts {
     pub window: Option<&'static str>,
     /// Whether that index has to be asked for, so that the window is read from a store of its own.
     pub time_index: bool,
+    /// Reading an event by its unique id, `request_id`: by which index.
+    pub finds: Option<&'static str>,
     /// Writing Parquet: from what.
     pub export: Option<&'static str>,
 }
@@ -98,9 +100,21 @@ impl Facts {
             gets: true,
             window: None,
             time_index: false,
+            finds: None,
             export: None,
         }
     }
+}
+
+/// An index besides that of seqs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Index {
+    /// None.
+    None,
+    /// Of times.
+    Times,
+    /// Of the unique field `request_id`.
+    Ids,
 }
 
 /// How a store is opened.
@@ -108,8 +122,8 @@ impl Facts {
 pub struct Setup {
     /// Whether an append returns when it is durable; otherwise nothing is synced.
     pub durable: bool,
-    /// Whether there has to be an index of times. Some are slower and larger with one, so only the window of time asks.
-    pub time_index: bool,
+    /// Which index there has to be. Many are slower and larger with one, so only who reads by it asks.
+    pub index: Index,
     /// How many events there will be at most.
     pub events: u64,
     /// How many threads append them.
@@ -264,6 +278,15 @@ pub trait Reads {
     /// # Errors
     /// As the contender or `see` says.
     fn scan(&mut self, see: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>;
+
+    /// Shows the event whose `request_id` is `id` to `see`. Returns whether there is one.
+    ///
+    /// # Errors
+    /// It has no such index, or as the contender says.
+    fn find(&mut self, id: &str, see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let _ = (id, see);
+        Err("this store has no index of ids".into())
+    }
 
     /// Shows the events whose times are in `from..to`, in order of time.
     ///

@@ -1,6 +1,6 @@
 //! SQLite: a table by seq, in WAL mode.
 
-use super::{Appender, Contender, Facts, Reads, Setup, Store, encode_each};
+use super::{Appender, Contender, Facts, Index, Reads, Setup, Store, encode_each};
 use crate::Result;
 use crate::items::Item;
 use rusqlite::{Connection, Row};
@@ -22,6 +22,7 @@ impl Contender for Sqlite {
             reads: Some("`SELECT body WHERE seq = ?`, prepared; after `wal_checkpoint(TRUNCATE)`"),
             window: Some("an index on `timestamp`"),
             time_index: true,
+            finds: Some("a column of its own with a unique index"),
             ..Facts::new("sqlite")
         }
     }
@@ -37,18 +38,24 @@ impl Contender for Sqlite {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", if setup.durable { "FULL" } else { "OFF" })?;
         connection.execute_batch(
-            "CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, body BLOB NOT NULL)",
+            "CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, body BLOB NOT NULL, \
+             id TEXT)",
         )?;
-        if setup.time_index {
-            connection.execute_batch("CREATE INDEX IF NOT EXISTS events_timestamp ON events (timestamp)")?;
+        match setup.index {
+            Index::None => {}
+            Index::Times => {
+                connection.execute_batch("CREATE INDEX IF NOT EXISTS events_timestamp ON events (timestamp)")?;
+            }
+            Index::Ids => connection.execute_batch("CREATE UNIQUE INDEX IF NOT EXISTS events_id ON events (id)")?,
         }
-        Ok(Box::new(Open { path, connection: Mutex::new(connection) }))
+        Ok(Box::new(Open { path, connection: Mutex::new(connection), has_ids: setup.index == Index::Ids }))
     }
 }
 
 struct Open {
     path: PathBuf,
     connection: Mutex<Connection>,
+    has_ids: bool,
 }
 
 impl Open {
@@ -84,33 +91,34 @@ impl Store for Open {
 
 struct Appending<'a> {
     store: &'a Open,
-    bodies: Vec<(i64, Vec<u8>)>,
+    bodies: Vec<(i64, Vec<u8>, Option<String>)>,
     body: Vec<u8>,
 }
 
-const INSERT: &str = "INSERT INTO events (seq, timestamp, body) VALUES \
-                      ((SELECT coalesce(max(seq), -1) + 1 FROM events), ?1, ?2)";
+const INSERT: &str = "INSERT INTO events (seq, timestamp, body, id) VALUES \
+                      ((SELECT coalesce(max(seq), -1) + 1 FROM events), ?1, ?2, ?3)";
 
 impl Appender for Appending<'_> {
     fn append(&mut self, items: &[Item]) -> Result<()> {
-        let Self { bodies, body, .. } = self;
+        let Self { store, bodies, body } = self;
+        let id = |item: &Item| item.id().filter(|_| store.has_ids).map(str::to_owned);
         if let [item] = items {
             item.encode(body)?;
-            self.store.lock().prepare_cached(INSERT)?.execute((item.timestamp, &*body))?;
+            store.lock().prepare_cached(INSERT)?.execute((item.timestamp, &*body, id(item)))?;
             return Ok(());
         }
         // Encoded before the lock is taken.
         bodies.clear();
         encode_each(items, body, |item, body| {
-            bodies.push((item.timestamp, body.to_vec()));
+            bodies.push((item.timestamp, body.to_vec(), id(item)));
             Ok(())
         })?;
-        let mut connection = self.store.lock();
+        let mut connection = store.lock();
         let transaction = connection.transaction()?;
         {
             let mut insert = transaction.prepare_cached(INSERT)?;
-            for (timestamp, body) in bodies {
-                insert.execute((*timestamp, &*body))?;
+            for (timestamp, body, id) in bodies {
+                insert.execute((*timestamp, &*body, &*id))?;
             }
         }
         Ok(transaction.commit()?)
@@ -143,6 +151,14 @@ impl Reads for Reading {
     fn get(&mut self, seq: u64, see: &mut dyn FnMut(&[u8])) -> Result<bool> {
         let mut select = self.0.prepare_cached("SELECT body FROM events WHERE seq = ?1")?;
         let mut rows = select.query([seq as i64])?;
+        let Some(row) = rows.next()? else { return Ok(false) };
+        see(body(row)?);
+        Ok(true)
+    }
+
+    fn find(&mut self, id: &str, see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let mut select = self.0.prepare_cached("SELECT body FROM events WHERE id = ?1")?;
+        let mut rows = select.query([id])?;
         let Some(row) = rows.next()? else { return Ok(false) };
         see(body(row)?);
         Ok(true)
