@@ -31,7 +31,8 @@ impl WhereArgs {
 /// The option that names fields to be indexed.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct IndexArgs {
-    /// Index this field of the segments of the log, in place of those indexed so far; given more than once, all of them
+    /// Index this field of the segments of the log, from now on and in place of those indexed so far; given more than once, all
+    /// of them. `annals index` adds fields and drops them
     #[arg(long = "index", value_name = "PATH", value_parser = parse_path)]
     fields: Vec<FieldPath>,
 }

@@ -9,7 +9,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use annals::msgpack::{Reader as MsgPack, Token};
-use annals::{Batch, Error, Log};
+use annals::{Batch, Error, Log, Ticket};
 use serde::Serialize;
 
 use crate::failure::{Failure, Result};
@@ -113,9 +113,33 @@ struct Ingest<'a> {
     line: u64,
     in_oversize: bool,
     batch: Batch,
+    keyed: Keyed,
     body: Vec<u8>,
     rejects: Option<Rejects>,
     counts: Counts,
+}
+
+/// What takes the place of the batch where records have keys: those that were submitted, and not waited for yet.
+#[derive(Default)]
+struct Keyed {
+    /// The one that becomes durable last.
+    last: Option<Ticket>,
+    /// The seqs of those that are new.
+    seqs: Option<Range<u64>>,
+    records: usize,
+    bytes: usize,
+}
+
+impl Keyed {
+    /// Adds a record that is new, of `bytes` bytes.
+    fn add(&mut self, ticket: Ticket, bytes: usize) {
+        let seqs = ticket.seqs();
+        let first = self.seqs.as_ref().map_or(seqs.start, |known| known.start);
+        self.seqs = Some(first..seqs.end);
+        self.last = Some(ticket);
+        self.records += 1;
+        self.bytes += bytes;
+    }
 }
 
 impl<'a> Ingest<'a> {
@@ -130,6 +154,7 @@ impl<'a> Ingest<'a> {
             line: 0,
             in_oversize: false,
             batch: Batch::new(),
+            keyed: Keyed::default(),
             body: Vec::new(),
             rejects,
             counts: Counts::default(),
@@ -185,20 +210,21 @@ impl<'a> Ingest<'a> {
             return Ok(());
         }
         match self.record(line) {
-            Ok(Some(appended)) => appended,
-            Ok(None) if self.batch.len() >= self.options.batch_records || self.batch.bytes() >= BATCH_BYTES => {
-                self.append_batch()
-            }
-            Ok(None) => Ok(()),
+            Ok(added) => added?,
             Err(reason) => {
                 self.bad_line(&reason)?;
-                self.reject(raw, true)
+                return self.reject(raw, true);
             }
+        }
+        let (records, bytes) = (self.batch.len() + self.keyed.records, self.batch.bytes() + self.keyed.bytes);
+        match records >= self.options.batch_records || bytes >= BATCH_BYTES {
+            true => self.append_batch(),
+            false => Ok(()),
         }
     }
 
-    /// Adds the line's record to the batch, or appends it at once if it has a key; or says why the line is bad.
-    fn record(&mut self, line: &[u8]) -> Result<Option<Result<()>>, String> {
+    /// Adds the line's record to the batch, or submits it if it has a key; or says why the line is bad.
+    fn record(&mut self, line: &[u8]) -> Result<Result<()>, String> {
         if line.len() > LINE_BYTES_MAX {
             return Err(too_long());
         }
@@ -209,21 +235,21 @@ impl<'a> Ingest<'a> {
             return Err(self.options.times.nothing_found());
         }
         let timestamp = found.map(|found| found.timestamp);
-        let mut appended = None;
         match &self.options.once_key {
             None => self.batch.push_raw(timestamp, &self.body).map_err(|error| error.to_string())?,
             Some(field) => {
                 let key = key_of(&self.body, field)?;
                 let next = self.log.next_seq();
-                match self.log.append_once_raw(&key, timestamp, &self.body) {
-                    Ok(seq) if seq == next => self.counts.seqs.add(&(seq..seq + 1)),
-                    Ok(_) => {
+                match self.log.submit_once_raw(&key, timestamp, &self.body) {
+                    Ok(ticket) if ticket.seqs().start == next => self.keyed.add(ticket, self.body.len()),
+                    Ok(ticket) => {
                         self.counts.known_keys += 1;
-                        return Ok(Some(Ok(())));
+                        // The record that it repeats may still be on its way.
+                        let _ = self.keyed.last.get_or_insert(ticket);
+                        return Ok(Ok(()));
                     }
-                    Err(error) => return Ok(Some(Err(append_failure(error)))),
+                    Err(error) => return Ok(Err(append_failure(error))),
                 }
-                appended = Some(Ok(()));
             }
         }
         match found {
@@ -235,7 +261,7 @@ impl<'a> Ingest<'a> {
                 }
             },
         }
-        Ok(appended)
+        Ok(Ok(()))
     }
 
     fn oversize_line(&mut self, part: &[u8], is_last: bool) -> Result<()> {
@@ -276,6 +302,13 @@ impl<'a> Ingest<'a> {
     }
 
     fn append_batch(&mut self) -> Result<()> {
+        let keyed = std::mem::take(&mut self.keyed);
+        if let Some(last) = keyed.last {
+            last.wait().map_err(append_failure)?;
+            if let Some(seqs) = keyed.seqs {
+                self.counts.seqs.add(&seqs);
+            }
+        }
         if self.batch.is_empty() {
             return Ok(());
         }

@@ -67,17 +67,37 @@ fn indexed_fields_are_found_without_the_rest() {
     let place = Place::new();
     let lines: String = (0..500).map(|n| format!("{{\"n\":{n},\"id\":\"id-{n}\"}}\n")).collect();
     assert_eq!(place.append(lines.as_bytes(), &["--index", "id"]).code, 0);
-    assert_eq!(place.run("seal", &["--index", "id"]).code, 0);
+    // The log remembers what it is to be indexed by.
+    assert_eq!(place.run("info", &[]).report()["indexed_fields"], serde_json::json!(["id"]));
+    assert_eq!(place.run("seal", &[]).code, 0);
     let examined = |condition: &str| place.run("query", &[condition, "--explain"]).report()["records_examined"].clone();
     assert_eq!((examined("id = \"id-77\""), examined("n = 77")), (1.into(), 500.into()));
     let indexed = place.run("index", &["n", "id"]).report();
     assert_eq!((&indexed["fields"], &indexed["segments"]), (&serde_json::json!(["id", "n"]), &1.into()));
     assert_eq!(examined("n = 77"), 1);
     assert_eq!(place.run("index", &[]).report()["segments"], 0);
+    let info = String::from_utf8(place.run("info", &["--output", "table"]).stdout).unwrap();
+    assert!(info.contains("id, n"), "{info}");
     let inspected = std::fs::read_dir(place.path("log")).unwrap().map(|entry| entry.unwrap().path());
     let index = inspected.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "fld")).unwrap();
     let shown = support::run(&mut annals(["inspect", index.to_str().unwrap(), "--output", "ndjson"]));
     assert!(shown.lines()[0].contains("field index"), "{shown:?}");
+}
+
+#[test]
+fn fields_are_indexed_until_they_are_dropped() {
+    let place = log();
+    assert_eq!(place.run("index", &["n", "status", "user.name"]).code, 0);
+    let dropped = place.run("index", &["ts", "--drop", "n", "--drop", "status"]).report();
+    assert_eq!(dropped["fields"], serde_json::json!(["user.name", "ts"]));
+    let unknown = place.run("index", &["--drop", "n"]);
+    assert!(unknown.code == 2 && unknown.stderr.contains("n is not indexed"), "{unknown:?}");
+    assert_eq!(place.run("seal", &[]).code, 0);
+    let examined = |condition: &str| place.run("query", &[condition, "--explain"]).report()["records_examined"].clone();
+    assert_eq!((examined("user.name = \"u2\""), examined("n = 7")), (15.into(), 60.into()));
+    assert_eq!(place.run("index", &["--drop", "user.name", "--drop", "ts"]).report()["fields"], serde_json::json!([]));
+    assert_eq!(place.append(b"{\"ts\":1704067300}\n", &[]).code, 0);
+    assert_eq!(place.run("info", &[]).report()["indexed_fields"], serde_json::json!([]));
 }
 
 #[test]

@@ -21,14 +21,14 @@ fn place() -> Place {
 fn what_is_too_much_goes_and_is_told_of() {
     let place = place();
     let root = place.run("verify", &[]).report()["root"].clone();
-    let planned = place.run("retain", &["--max-records", "4", "--dry-run"]);
+    let planned = place.run("retain", &["--max-records", "3", "--dry-run"]);
     assert_eq!((planned.code, planned.report()["removal"]["end_seq"].as_u64()), (0, Some(4)), "{planned:?}");
     assert_eq!(place.cat(&[]).len(), 7);
 
-    let done = place.run("retain", &["--max-records", "4", "--reason", "the rules"]);
+    let done = place.run("retain", &["--max-records", "3", "--reason", "the rules"]);
     let report = done.report();
     assert_eq!((done.code, &report["segments"], &report["first_seq"]), (0, &planned.report()["segments"], &4.into()));
-    assert_eq!(report["removal"]["reason"], "at most 4 records, the rules");
+    assert_eq!(report["removal"]["reason"], "beyond the newest 3 records, the rules");
     assert_eq!(report["removal"]["root"].as_str().map(str::len), Some(64));
     assert_eq!(place.cat(&["--meta"]).len(), 3);
     assert!(place.cat(&["--meta"])[0].contains("\"_seq\":4"));
@@ -44,6 +44,20 @@ fn what_is_too_much_goes_and_is_told_of() {
     assert!(String::from_utf8_lossy(&table.stdout).contains("below seq 4 by retention"), "{table:?}");
     let inspected = place.run("inspect", &[]);
     assert_ne!(inspected.code, 0, "a log is no file");
+}
+
+#[test]
+fn what_the_limit_grants_stays_though_all_is_in_one_segment() {
+    let place = Place::new();
+    let lines: String = (0..2_900).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    assert_eq!(place.append(lines.as_bytes(), &[]).code, 0);
+    assert_eq!(place.run("seal", &[]).code, 0);
+    for limit in [["--max-records", "100"], ["--max-bytes", "1"]] {
+        let done = place.run("retain", &limit);
+        assert_eq!((done.code, &done.report()["removal"]), (0, &serde_json::Value::Null), "{done:?}");
+    }
+    assert_eq!(place.cat(&[]).len(), 2_900);
+    assert_eq!(place.run("retain", &["--max-records", "0"]).report()["removal"]["records"], 2_900);
 }
 
 #[test]
@@ -70,10 +84,19 @@ fn what_is_held_stays_until_it_is_released() {
         (&done["first_seq"], &done["stopped"]["why"], &done["stopped"]["name"]),
         (&2.into(), &"hold".into(), &"case 7".into())
     );
-    assert_eq!(hold(&["release", "case 7"]).code, 0);
+    let released = hold(&["release", "case 7", "--reason", "ada: closed"]);
+    assert_eq!((released.code, &released.report()[0]["release_reason"]), (0, &"ada: closed".into()), "{released:?}");
     assert_eq!(hold(&["release", "case 7"]).code, 2, "there is none any more");
     let listed = hold(&["list", "--output", "table"]);
     assert_eq!(listed.lines(), ["no holds"]);
+    let listed = hold(&["list", "--released"]).report();
+    assert_eq!((&listed[0], listed.as_array().map(Vec::len)), (&released.report()[0], Some(1)));
+    assert_eq!((&listed[0]["name"], &listed[0]["reason"]), (&"case 7".into(), &"a court asked".into()));
+    assert!(listed[0]["released"].as_i64() > listed[0]["since"].as_i64(), "{listed}");
+    let table = String::from_utf8(hold(&["list", "--released", "--output", "table"]).stdout).unwrap();
+    assert!(table.contains("a court asked") && table.contains("ada: closed"), "{table}");
+    let info = String::from_utf8(place.run("info", &["--output", "table"]).stdout).unwrap();
+    assert!(info.contains("1 hold, the last ") && info.contains(": case 7"), "{info}");
     assert_eq!(place.run("retain", &["--max-bytes", "0"]).report()["first_seq"], 6);
 }
 
@@ -89,7 +112,7 @@ fn a_limit_has_to_be_given_and_to_mean_something() {
 #[test]
 fn what_is_left_is_exported() {
     let place = place();
-    assert_eq!(place.run("retain", &["--max-records", "4"]).code, 0);
+    assert_eq!(place.run("retain", &["--max-records", "3"]).code, 0);
     let out = place.path("out.parquet").display().to_string();
     let exported = place.run("export", &[&out, "--report", "-"]);
     assert_eq!((exported.code, &exported.report()["rows"]), (0, &3.into()), "{exported:?}");

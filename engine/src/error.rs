@@ -106,6 +106,17 @@ pub enum Error {
         /// What the operating system said.
         source: Arc<io::Error>,
     },
+    /// The process can open no more files, and the log needs another for more records. Nothing was written, and the log goes on
+    /// as soon as one can be opened.
+    #[error(
+        "no more files can be opened, and {path} is needed for more records: close some or raise the limit, and append again ({source})"
+    )]
+    OutOfFiles {
+        /// The file that was to be created.
+        path: String,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
     /// A record, key or batch beyond the limits.
     #[error("{what} has {found} bytes; the limit is {limit}")]
     TooLarge {
@@ -150,6 +161,11 @@ impl Error {
     /// Wraps what the operating system said of `action` ("read", "create", …) on the file at `path`.
     pub(crate) fn io(action: &'static str, path: String) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path, source: Arc::new(source) }
+    }
+
+    /// Whether a file could not be prepared, for a reason that may pass, before anything was placed in it.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::OutOfFiles { .. })
     }
 
     /// Whether bytes on disk are damaged, as opposed to anything else that may go wrong.

@@ -2,10 +2,11 @@
 //!
 //! Works on a file that was taken out of its log, and on one that is damaged.
 
-use crate::catalog::{self, Hold, Removal};
+use crate::catalog::{self, Hold, Release, Removal};
 use crate::commit::{HEAD_BYTES, Head};
 use crate::error::{Error, Result};
 use crate::names::{CATALOG, HEAD, LOCK, SegmentKind, SegmentName};
+use crate::query::FieldPath;
 use crate::raw::frame::FrameHeader;
 use crate::raw::{DATA_START, HEADER_COPY_AT, Scan, Scanner};
 use crate::sealed::{BlockBuf, SealedFile};
@@ -90,10 +91,12 @@ pub enum What {
     Index,
     /// A copy of what a catalog says.
     Catalog {
-        /// The paths of the fields that are indexed.
-        fields: Vec<String>,
+        /// The paths of the fields that are indexed; `None` if nobody has ever said.
+        fields: Option<Vec<String>>,
         /// The holds.
         holds: Vec<Hold>,
+        /// The holds that were released.
+        releases: Vec<Release>,
         /// What retention has removed.
         removals: Vec<Removal>,
     },
@@ -193,9 +196,11 @@ fn catalog(storage: &dyn Storage, len: u64, header: &FileHeader, sink: &mut dyn 
             Some(damage) => sink(bad(offset, len / 2, damage.detail.clone())),
             None => {
                 let removed = stored.catalog.removed().removals();
+                let spelled = |fields: &[FieldPath]| fields.iter().map(ToString::to_string).collect();
                 let what = What::Catalog {
-                    fields: stored.catalog.fields().to_vec(),
+                    fields: stored.catalog.fields().map(spelled),
                     holds: stored.catalog.holds().to_vec(),
+                    releases: stored.catalog.releases().kept().to_vec(),
                     removals: removed.iter().map(|removal| Removal::clone(removal)).collect(),
                 };
                 let offset = offset + HEADER_BYTES as u64;

@@ -91,7 +91,7 @@ mod watch;
 mod readme {}
 
 pub use batch::Batch;
-pub use catalog::{Hold, Removal};
+pub use catalog::{Hold, Release, Removal};
 pub use error::{Damage, Error, Result};
 pub use gap::Gap;
 pub use ids::{FileId, Incarnation, LogId, Timestamp};

@@ -104,12 +104,17 @@ pub(crate) fn quarantined_tail(segment: SegmentName, offset: u64, end_seq: u64) 
     format!("{}{AT}{end_seq}", quarantined(segment, offset))
 }
 
+/// The `n`-th name of what is kept in quarantine as `kept`, for where the ones before stand for other bytes.
+pub(crate) fn quarantined_again(kept: &str, n: u32) -> String {
+    match n {
+        0 => kept.to_owned(),
+        n => format!("{kept}.{n}"),
+    }
+}
+
 /// The file in quarantine that keeps all of the file `name`, as the `n`-th copy of it.
 pub(crate) fn quarantined_copy(name: &str, n: u32) -> String {
-    match n {
-        0 => format!("{QUARANTINE}/{name}.from-0"),
-        n => format!("{QUARANTINE}/{name}.from-0.{n}"),
-    }
+    quarantined_again(&format!("{QUARANTINE}/{name}.from-0"), n)
 }
 
 const AT: &str = ".at-";
@@ -125,6 +130,8 @@ pub(crate) struct Tail {
     pub(crate) offset: u64,
     /// Where the log ended without it.
     pub(crate) end_seq: u64,
+    /// How many names were taken by other bytes when it got its own.
+    pub(crate) copy: u32,
     /// The first seq under which its records are being appended again.
     pub(crate) restoring: Option<u64>,
 }
@@ -137,22 +144,39 @@ impl Tail {
             None => (name, None),
         };
         let (segment, place) = first.split_once(".from-")?;
-        let (offset, end_seq) = place.split_once(AT)?;
-        let (offset, end_seq) = (offset.parse().ok()?, end_seq.parse().ok()?);
+        let (offset, end) = place.split_once(AT)?;
+        let (end, copy) = end.split_once('.').unwrap_or((end, "0"));
+        let (offset, end_seq, copy) = (offset.parse().ok()?, end.parse().ok()?, copy.parse().ok()?);
         let segment = SegmentName::parse(segment)?;
-        let tail = Self { name: first.to_owned(), segment, offset, end_seq, restoring };
+        let tail = Self { name: first.to_owned(), segment, offset, end_seq, copy, restoring };
         (tail.current() == format!("{QUARANTINE}/{name}")).then_some(tail)
     }
 
     /// The name it has now.
     pub(crate) fn current(&self) -> String {
-        let first = quarantined_tail(self.segment, self.offset, self.end_seq);
+        let first = self.first_name();
         self.restoring.map_or(first.clone(), |seq| format!("{first}{RESTORING}{seq}"))
+    }
+
+    /// The name it got first, in its folder.
+    fn first_name(&self) -> String {
+        quarantined_again(&quarantined_tail(self.segment, self.offset, self.end_seq), self.copy)
+    }
+
+    /// Whether both keep what was found behind the same end of the log, at the same place.
+    pub(crate) fn is_of_same_place(&self, other: &Self) -> bool {
+        (self.segment, self.offset, self.end_seq) == (other.segment, other.offset, other.end_seq)
+    }
+
+    /// Whether the file `name` of quarantine is one of the same place of which the records are in the log again.
+    pub(crate) fn is_restored_as(&self, name: &str) -> bool {
+        let other = name.strip_suffix(RESTORED).and_then(Self::parse);
+        other.is_some_and(|other| self.is_of_same_place(&other))
     }
 
     /// The name it has once its records are in the log again.
     pub(crate) fn restored(&self) -> String {
-        format!("{}{RESTORED}", quarantined_tail(self.segment, self.offset, self.end_seq))
+        format!("{}{RESTORED}", self.first_name())
     }
 }
 
@@ -207,7 +231,13 @@ mod tests {
         assert_eq!((parsed.segment, parsed.offset, parsed.end_seq, parsed.restoring), (raw, 8_192, 77, None));
         let restoring = Tail { restoring: Some(80), ..parsed.clone() };
         assert_eq!(Tail::parse(restoring.current().strip_prefix("quarantine/").unwrap()), Some(restoring));
-        assert_eq!(Tail::parse(parsed.restored().strip_prefix("quarantine/").unwrap()), None);
+        let restored = parsed.restored();
+        let restored = restored.strip_prefix("quarantine/").unwrap();
+        assert_eq!(Tail::parse(restored), None);
+        let again = Tail::parse(&format!("{file}.2")).unwrap();
+        assert_eq!((again.copy, again.end_seq, again.current()), (2, 77, format!("{tail}.2")));
+        assert!(again.is_of_same_place(&parsed) && again.is_restored_as(restored) && !again.is_restored_as(file));
+        assert_eq!((Tail::parse(&format!("{file}.0")), Tail::parse(&format!("{file}.2.1"))), (None, None));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! How a log is opened: every choice with its default, unit and bounds.
 
+use crate::catalog::check_fields;
 use crate::error::{Error, Result};
 use crate::query::FieldPath;
 use crate::raw::frame::FRAME_BYTES_MAX;
-use annals_index::FIELDS_MAX;
 use std::time::Duration;
 
 /// When an append returns, and so what the record has survived by then. docs/durability.md tells the whole of it.
@@ -61,7 +61,7 @@ pub(crate) const ONCE_RECORDS_DEFAULT: u64 = 100_000;
 /// Default of [`Options::cache_bytes`].
 pub(crate) const CACHE_BYTES_DEFAULT: usize = 8 << 20;
 
-/// Options of a log. They apply to one opening; none is stored in the log.
+/// Options of a log. They apply to one opening; none but [`Options::index_fields`] is stored in the log.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), annals::Error> {
@@ -86,7 +86,7 @@ pub struct Options {
     pub(crate) once_records: u64,
     pub(crate) once_age: Option<Duration>,
     pub(crate) cache_bytes: usize,
-    /// `None`: those that the log has indexes of.
+    /// `None`: those that were named last.
     pub(crate) index_fields: Option<Vec<FieldPath>>,
 }
 
@@ -247,11 +247,12 @@ impl Options {
         self
     }
 
-    /// The fields whose values are indexed, so that queries find records by them without a scan. At most 64, none twice.
-    /// Default: those that the newest sealed segment has an index of; none in a new log.
+    /// The fields whose values are indexed, so that queries find records by them without a scan. At most 64, none twice, each
+    /// of at most 1 KiB as it is spelled. Default: those that were named last; none in a new log.
     ///
-    /// Segments are indexed when they are sealed, off the way of appends; those that are sealed already get what they lack in the
-    /// background. An empty list ends indexing, and leaves the indexes that are there.
+    /// This option, unlike the others, is stored: the log's catalog keeps the fields for later openings that name none, unless
+    /// it is damaged. Segments are indexed when they are sealed, off the way of appends; those that are sealed already get what
+    /// they lack in the background. An empty list ends indexing, and leaves the indexes that are there.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -286,13 +287,7 @@ impl Options {
         if self.unsealed_segments_max == 0 {
             return invalid("unsealed_segments_max", "at least one segment has to be able to wait");
         }
-        let fields = self.index_fields.as_deref().unwrap_or_default();
-        if fields.len() > FIELDS_MAX {
-            return invalid("index_fields", "at most 64 fields are indexed");
-        }
-        if fields.iter().enumerate().any(|(n, field)| fields[..n].contains(field)) {
-            return invalid("index_fields", "a field is named twice");
-        }
+        check_fields(self.index_fields.as_deref().unwrap_or_default())?;
         if let Durability::Buffered { interval } = self.durability
             && interval < Duration::from_millis(1)
         {

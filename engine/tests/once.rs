@@ -200,3 +200,42 @@ fn a_repair_keeps_keys() {
     assert_eq!((once(&log, "0").unwrap(), once(&log, "2").unwrap()), (0, 2));
     assert_eq!((once(&log, "1").unwrap(), once(&log, "1").unwrap()), (3, 3), "it is in a gap now");
 }
+
+#[test]
+fn many_keys_share_a_sync() {
+    let appended = |keys: &[&str]| {
+        let disk = SimDisk::new(1);
+        let log = open(&disk);
+        once(&log, "before").unwrap();
+        let calls = disk.calls();
+        let submit = |key: &&str| log.submit_once(key.as_bytes(), &BTreeMap::from([("key", *key)])).unwrap();
+        let tickets: Vec<_> = keys.iter().map(submit).collect();
+        assert_eq!(disk.calls(), calls, "nothing was waited for");
+        tickets.last().unwrap().wait().unwrap();
+        assert!(tickets.iter().all(annals::Ticket::is_durable));
+        let seqs: Vec<u64> = tickets.iter().map(|ticket| ticket.seqs().start).collect();
+        let after = disk.crash(Loss::Everything, 1);
+        (disk.calls() - calls, seqs, keys_on(&after))
+    };
+    let (calls, seqs, found) = appended(&["a", "b", "a", "before", "c"]);
+    assert_eq!(seqs, [1, 2, 1, 0, 3]);
+    assert_eq!(found, [("a", 1), ("b", 2), ("before", 0), ("c", 3)].map(|(key, seq)| (key.to_owned(), seq)).into());
+    assert_eq!(calls, appended(&["a"]).0, "as many calls as one record takes");
+}
+
+/// The keys of the log on `disk`, once it is open.
+fn keys_on(disk: &SimDisk) -> BTreeMap<String, u64> {
+    keys(&open(disk).reader())
+}
+
+#[test]
+fn a_ticket_of_a_key_that_is_known_waits_for_the_first() {
+    let disk = SimDisk::new(1);
+    let log = open(&disk);
+    let first = log.submit_once_raw(b"a", None, b"\x80").unwrap();
+    let again = log.submit_once_raw(b"a", None, b"\x80").unwrap();
+    assert!(!first.is_durable() && !again.is_durable());
+    again.wait().unwrap();
+    assert!(first.is_durable());
+    assert!(matches!(log.submit_once_raw(b"", None, b"\x80"), Err(Error::InvalidOption { option: "key", .. })));
+}

@@ -168,3 +168,75 @@ fn an_active_segment_without_either_header_is_restored_by_its_frames() {
     let left = check(&disk, &fixture.records, "restored");
     assert_eq!((left.found.len(), left.missing.len()), (fixture.records.len(), 0), "{report:?}");
 }
+
+/// The file in quarantine that an opening of `files` makes, and its bytes.
+fn tail_of(files: &Files) -> (String, Vec<u8>) {
+    let disk = disk_of(files, 1);
+    drop(options().open_or_create_on(disk.storage()).unwrap());
+    let kept: Vec<_> = disk.files().into_iter().filter(|(name, _)| name.starts_with("quarantine/")).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    (kept[0].0.clone(), disk.read(&kept[0].0).unwrap())
+}
+
+#[test]
+fn a_name_in_quarantine_that_stands_for_other_bytes_is_not_believed() {
+    let (files, records) = torn();
+    let (name, bytes) = tail_of(&files);
+    let mut changed = bytes.clone();
+    changed[bytes.len() - 1] ^= 1;
+    let longer = [&bytes[..], &[0]].concat();
+    for stray in [b"a stray file".to_vec(), Vec::new(), bytes[..bytes.len() - 1].to_vec(), longer, changed] {
+        let disk = disk_of(&files, 1);
+        disk.replace(&name, &stray);
+        let log = options().open_or_create_on(disk.storage()).unwrap();
+        let kept_in = log.recovery().dropped[0].kept_in.clone().unwrap();
+        assert!(kept_in.ends_with(&format!("{name}.1")), "{kept_in}");
+        drop(log);
+        assert_eq!((disk.read(&name), disk.read(&format!("{name}.1"))), (Some(stray), Some(bytes.clone())));
+        let report = Repair::apply().restore(true).run_on(disk.storage()).unwrap();
+        assert_eq!(report.restorable.len(), 1, "{report:?}");
+        assert_eq!(report.restorable[0].restored, [(TORN + 1, END, TORN + 1)], "{report:?}");
+        assert_eq!(check(&disk, &records, "restored").missing, BTreeSet::from([TORN]));
+        let again = Repair::apply().restore(true).run_on(disk.storage()).unwrap();
+        assert!(again.restorable.is_empty() && again.is_needless(), "{again:?}");
+    }
+}
+
+#[test]
+fn a_copy_that_an_opening_before_has_made_will_do() {
+    let (files, _) = torn();
+    let (name, bytes) = tail_of(&files);
+    let disk = disk_of(&files, 1);
+    disk.replace(&name, &bytes);
+    drop(options().open_or_create_on(disk.storage()).unwrap());
+    assert_eq!((disk.read(&name), disk.read(&format!("{name}.1"))), (Some(bytes), None));
+}
+
+#[test]
+fn of_two_copies_with_the_same_records_each_is_restored_once() {
+    let (files, records) = torn();
+    let (name, bytes) = tail_of(&files);
+    // As an opening leaves it that saw the last record cut off.
+    let cut = bytes[..bytes.len() - 2_000].to_vec();
+    for is_overtaken in [false, true] {
+        let disk = disk_of(&files, 1);
+        disk.replace(&name, &cut);
+        let log = options().open_or_create_on(disk.storage()).unwrap();
+        if is_overtaken {
+            append(&log, 3, 40);
+        }
+        log.close().unwrap();
+        let before = contents(&disk).len();
+        for round in 0..3 {
+            Repair::apply().restore(true).run_on(disk.storage()).unwrap();
+            let found = contents(&disk);
+            let tail: BTreeSet<_> = records[TORN as usize + 1..].iter().map(|own| own.body().to_vec()).collect();
+            let restored: Vec<_> = found.iter().filter(|(_, body)| tail.contains(body)).collect();
+            assert_eq!(
+                (restored.len(), found.len()),
+                (tail.len(), before + tail.len()),
+                "round {round}, {is_overtaken}"
+            );
+        }
+    }
+}

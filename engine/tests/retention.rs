@@ -83,12 +83,12 @@ fn whole_segments_go_from_the_beginning_and_the_log_says_so() {
     let log = log_of(&disk, &[5, 3, 4], 2);
     let before = root(&log.reader(), "before");
     let segments: Vec<_> = log.reader().info().unwrap().segments;
-    let report = log.retain(&records(7).reason("the rules")).unwrap();
+    let report = log.retain(&records(6).reason("the rules")).unwrap();
     let removal = report.removal.clone().unwrap();
     assert_eq!((removal.first_seq, removal.end_seq, removal.records, removal.segments), (0, 8, 8, 2));
     assert_eq!((removal.time_min, removal.time_max), (Some(time(0)), Some(time(7))));
     assert_eq!(removal.bytes, segments[0].bytes + segments[1].bytes);
-    assert_eq!(removal.reason, "at most 7 records, the rules");
+    assert_eq!(removal.reason, "beyond the newest 6 records, the rules");
     assert_eq!((report.segments.len(), report.first_seq, report.stopped), (2, 8, None));
     assert_eq!(Some(annals_hex(&removal.root)), segments[1].root);
     for name in &report.segments {
@@ -161,17 +161,74 @@ fn each_limit_counts_what_it_says() {
     assert_eq!(plan(&RetentionPolicy::new().older_than(age(10) - slack)).first_seq, 8);
     let all = plan(&RetentionPolicy::new().older_than(age(13) - slack));
     assert_eq!((all.first_seq, all.stopped), (12, Some(Stop::Unsealed)));
-    assert_eq!((plan(&records(14)).first_seq, plan(&records(13)).first_seq, plan(&records(9)).first_seq), (0, 5, 5));
-    assert_eq!(plan(&records(8)).first_seq, 8);
+    // Of 14 records, what the limit grants is left, and what shares a segment with the oldest of it.
+    for (max, expected) in [(u64::MAX, 0), (14, 0), (10, 0), (9, 5), (7, 5), (6, 8), (3, 8), (2, 12), (0, 12)] {
+        assert_eq!(plan(&records(max)).first_seq, expected, "{max} records");
+    }
     let bytes: Vec<u64> = log.reader().info().unwrap().segments.iter().map(|segment| segment.bytes).collect();
     let total: u64 = bytes.iter().sum();
     let most = |max| plan(&RetentionPolicy::new().max_bytes(max)).first_seq;
-    assert_eq!([most(total), most(total - 1), most(total - bytes[0]), most(total - bytes[0] - 1)], [0, 5, 5, 8]);
+    let left = [total - bytes[0], total - bytes[0] - bytes[1]];
+    assert_eq!([total, left[0] + 1, left[0], left[1] + 1, left[1], 0].map(most), [0, 0, 5, 5, 8, 12]);
     // Any limit that says so is enough.
     assert_eq!(plan(&records(13).max_bytes(total).older_than(age(7) - slack)).first_seq, 8);
     let none = log.retain(&RetentionPolicy::new());
     assert!(matches!(none, Err(Error::InvalidOption { option: "retention", .. })), "{none:?}");
     check(&log.reader(), 0, 14, "only planned");
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A log of two sealed segments, of two records and one, with so many days between sealing one and the other; the second
+/// record's time is a hundred years ahead.
+fn log_with_a_time_ahead(disk: &SimDisk, days: i64) -> Log {
+    let log = open(disk);
+    let ahead = Timestamp::from_micros(disk.clock().as_micros() + 36_500 * DAY.as_micros() as i64);
+    log.append(&body(0)).unwrap();
+    log.append_at(ahead, &body(1)).unwrap();
+    log.seal().unwrap();
+    disk.advance_clock(days * DAY.as_micros() as i64);
+    log.append(&body(2)).unwrap();
+    log.seal().unwrap();
+    log
+}
+
+#[test]
+fn a_time_ahead_of_the_clock_counts_as_that_of_sealing() {
+    let disk = SimDisk::new(1);
+    let log = log_with_a_time_ahead(&disk, 10);
+    let plan = |days: u32| log.retain(&RetentionPolicy::new().older_than(DAY * days).dry_run(true)).unwrap().first_seq;
+    assert_eq!((plan(11), plan(9)), (0, 2));
+    disk.advance_clock(20 * DAY.as_micros() as i64);
+    assert_eq!((plan(31), plan(29), plan(21), plan(19)), (0, 2, 2, 3));
+}
+
+#[test]
+fn a_sealing_before_the_log_was_created_makes_nothing_older() {
+    let disk = SimDisk::new(1);
+    open(&disk).close().unwrap();
+    // A machine that has lost its clock.
+    let lost = 20_000 * DAY.as_micros() as i64;
+    disk.advance_clock(-lost);
+    let log = log_of(&disk, &[2], 0);
+    log.append_at(Timestamp::from_micros(disk.clock().as_micros() + lost), &body(2)).unwrap();
+    log.seal().unwrap();
+    disk.advance_clock(lost + DAY.as_micros() as i64);
+    let plan = |days: u32| log.retain(&RetentionPolicy::new().older_than(DAY * days).dry_run(true)).unwrap().first_seq;
+    assert_eq!((plan(2), log.next_seq()), (2, 3), "the records' own times count");
+}
+
+#[test]
+fn what_is_missing_is_no_record_that_stays() {
+    let disk = SimDisk::new(1);
+    let log = log_of(&disk, &[5, 3, 4], 0);
+    let names: Vec<_> = log.reader().info().unwrap().segments.into_iter().map(|segment| segment.name).collect();
+    log.close().unwrap();
+    disk.replace(&names[1], &[]);
+    let plan = |max| Reader::open_on(disk.storage()).unwrap().plan_retention(&records(max)).unwrap().first_seq;
+    assert_eq!((plan(5), plan(4)), (0, 5), "of a damaged segment nobody knows");
+    assert_eq!(Repair::apply().run_on(disk.storage()).unwrap().gaps.len(), 1);
+    assert_eq!((plan(5), plan(4)), (0, 8), "a gap has none");
 }
 
 #[test]
@@ -198,10 +255,10 @@ fn what_is_held_stays_and_all_that_follows() {
     assert_eq!((report.first_seq, report.stopped), (5, Some(Stop::Hold(hold))));
     assert_eq!(log.retain(&records(0)).unwrap().removal, None);
     check(&log.reader(), 5, 12, "held");
-    log.release("case 7").unwrap();
+    log.release("case 7", "").unwrap();
     log.hold("all", .., "").unwrap();
     assert_eq!(log.retain(&records(0)).unwrap().removal, None);
-    log.release("all").unwrap();
+    log.release("all", "").unwrap();
     let over = log.hold("over", 2..5, "");
     assert!(matches!(over, Err(Error::InvalidOption { option: "hold", .. })), "{over:?}");
     log.hold("the last", 9.., "").unwrap();
@@ -223,7 +280,7 @@ fn readers_under_way_finish_and_others_are_told() {
         assert_eq!(other.advance().unwrap().unwrap().seq(), seq);
         assert_eq!(stale.get_into(seq, &mut buffer).unwrap().unwrap().seq(), seq);
     }
-    log.retain(&records(3)).unwrap();
+    log.retain(&records(2)).unwrap();
     let rest: Vec<u64> = own.map(|record| record.unwrap().seq()).collect();
     assert_eq!(rest, (2..14).collect::<Vec<_>>(), "a scan of the writer's process has all that it began with");
 
@@ -246,7 +303,7 @@ fn readers_under_way_finish_and_others_are_told() {
     assert_eq!(tail.next(Some(Duration::ZERO)).unwrap().unwrap().seq(), 12);
     // A scan that begins now begins at the first record there is, whatever its reader has seen before.
     let text = beside.get(0).unwrap_err().to_string();
-    assert!(text.contains("removed by retention") && text.contains("at most 3 records"), "{text}");
+    assert!(text.contains("removed by retention") && text.contains("beyond the newest 2 records"), "{text}");
 }
 
 #[test]
@@ -255,7 +312,7 @@ fn a_reader_that_has_not_looked_since_begins_a_scan_at_the_first_record_there_is
     let log = log_of(&disk, &[5, 3], 2);
     let reader = Reader::open_on(disk.storage()).unwrap();
     assert_eq!(reader.get(0).unwrap().unwrap().seq(), 0);
-    log.retain(&records(3)).unwrap();
+    log.retain(&records(2)).unwrap();
     let (for_shape, for_info) = (reader.clone(), Reader::open_on(disk.storage()).unwrap());
     let seqs: Vec<u64> = reader.scan(ScanRange::all()).unwrap().map(|record| record.unwrap().seq()).collect();
     assert_eq!(seqs, [8, 9]);
@@ -290,7 +347,7 @@ fn what_is_damaged_is_not_removed() {
 fn a_log_with_removals_is_repaired_as_any_other() {
     let disk = SimDisk::new(1);
     let log = log_of(&disk, &[5, 300, 4], 3);
-    log.retain(&records(310)).unwrap();
+    log.retain(&records(307)).unwrap();
     let before = root(&log.reader(), "before");
     let name = log.reader().info().unwrap().segments[0].name.clone();
     log.close().unwrap();
@@ -373,7 +430,7 @@ fn every_changed_byte_of_a_catalog_with_removals_heals() {
         assert!(verified.damage[0].path.ends_with("catalog") && verified.root.is_some(), "byte {at}");
         let log = open(&disk);
         assert_eq!((log.holds().unwrap().len(), log.reader().first_seq()), (1, 5), "byte {at}");
-        log.release("case 7").unwrap();
+        log.release("case 7", "").unwrap();
         check(&Reader::open_on(disk.storage()).unwrap(), 5, 15, &format!("byte {at}"));
         root(&log.reader(), &format!("byte {at}"));
     }
@@ -414,7 +471,7 @@ fn run(disk: &SimDisk, came: &mut Came) -> annals::Result<()> {
         log.seal()?;
     }
     append(&log, came, 2)?;
-    retain(&log, came, 7, 8)?;
+    retain(&log, came, 6, 8)?;
     append(&log, came, 1)?;
     retain(&log, came, 1, 12)?;
     drop(log);

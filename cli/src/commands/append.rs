@@ -41,7 +41,7 @@ pub(crate) struct Args {
     strict_time: bool,
 
     /// The field that holds a key, a string or an integer: a record whose key is among the newest records already is skipped.
-    /// Each record is then synced by itself
+    /// Each batch is then synced before the next
     #[arg(long, value_name = "NAME")]
     once_key: Option<String>,
 

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use annals::{Background, Hold, Log, Options, Reader};
+use annals::{Background, Hold, Log, Options, Reader, Release};
+use serde::Serialize;
 
 use crate::args::LogArg;
 use crate::commands::append::tell_recovery;
@@ -13,7 +14,8 @@ use crate::time::Rfc3339;
 
 /// Make, release or list legal holds: records that `annals retain` leaves alone until they are released.
 ///
-/// Making and releasing need the log's lock; listing doesn't.
+/// The log keeps what was held, when and why, also of the newest 512 holds that were released. Making and releasing need the
+/// log's lock; listing doesn't.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -34,7 +36,7 @@ enum Action {
         #[arg(long, value_name = "A..B", value_parser = parse_seqs)]
         seq: Option<Range<u64>>,
 
-        /// Why
+        /// Why, and who says so
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
 
@@ -46,46 +48,89 @@ enum Action {
         /// Its name
         name: String,
 
+        /// Why, and who says so
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+
         #[command(flatten)]
         output: OutputArgs,
     },
     /// List the holds
     List {
+        /// Those that were released, too
+        #[arg(long)]
+        released: bool,
+
         #[command(flatten)]
         output: OutputArgs,
     },
 }
 
+/// A hold, or what was one.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Listed {
+    Held(Hold),
+    Released(Release),
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let (holds, output) = match &args.action {
+    let (listed, output) = match &args.action {
         Action::Add { name, seq, reason, output } => {
             let seqs = seq.clone().unwrap_or(0..u64::MAX);
-            (vec![change(args, |log| log.hold(name, seqs, reason))?], output)
+            (vec![Listed::Held(change(args, |log| log.hold(name, seqs, reason))?)], output)
         }
-        Action::Release { name, output } => (vec![change(args, |log| log.release(name))?], output),
-        Action::List { output } => (Reader::open(&args.log.log)?.holds()?, output),
+        Action::Release { name, reason, output } => {
+            (vec![Listed::Released(change(args, |log| log.release(name, reason))?)], output)
+        }
+        Action::List { released, output } => (list(&Reader::open(&args.log.log)?, *released)?, output),
     };
-    report(output.format(), &holds, || table(&holds))
+    report(output.format(), &listed, || table(&listed))
 }
 
-fn change(args: &Args, change: impl FnOnce(&Log) -> annals::Result<Hold>) -> Result<Hold> {
+fn list(reader: &Reader, released: bool) -> Result<Vec<Listed>> {
+    let mut listed = Vec::new();
+    if released {
+        listed.extend(reader.releases()?.into_iter().map(Listed::Released));
+    }
+    listed.extend(reader.holds()?.into_iter().map(Listed::Held));
+    Ok(listed)
+}
+
+fn change<T>(args: &Args, change: impl FnOnce(&Log) -> annals::Result<T>) -> Result<T> {
     let log = Options::new().background(Background::Manual).open(&args.log.log)?;
     tell_recovery(&log);
-    let hold = change(&log)?;
+    let changed = change(&log)?;
     log.close()?;
-    Ok(hold)
+    Ok(changed)
 }
 
-fn table(holds: &[Hold]) -> String {
-    if holds.is_empty() {
+fn table(listed: &[Listed]) -> String {
+    if listed.is_empty() {
         return "no holds".to_owned();
     }
-    let row = |hold: &Hold| {
-        let seqs = match hold.end_seq {
-            Some(end) => format!("{} to {}", hold.first_seq, end.saturating_sub(1)),
-            None => format!("{} on", hold.first_seq),
-        };
-        vec![hold.name.clone(), seqs, Rfc3339(hold.since).to_string(), hold.reason.clone()]
+    let was_released = listed.iter().any(|listed| matches!(listed, Listed::Released(_)));
+    let header = ["hold", "seqs", "since", "reason", "released", "why"];
+    let shown = if was_released { &header[..] } else { &header[..4] };
+    let rows = listed.iter().map(|listed| {
+        let mut row = match listed {
+            Listed::Held(hold) => [row(hold), vec![String::new(); 2]],
+            Listed::Released(release) => {
+                let released = Rfc3339(release.released).to_string();
+                [row(&release.hold), vec![released, release.release_reason.clone()]]
+            }
+        }
+        .concat();
+        row.truncate(shown.len());
+        row
+    });
+    grid(shown, &[], rows).to_string()
+}
+
+fn row(hold: &Hold) -> Vec<String> {
+    let seqs = match hold.end_seq {
+        Some(end) => format!("{} to {}", hold.first_seq, end.saturating_sub(1)),
+        None => format!("{} on", hold.first_seq),
     };
-    grid(&["hold", "seqs", "since", "reason"], &[], holds.iter().map(row)).to_string()
+    vec![hold.name.clone(), seqs, Rfc3339(hold.since).to_string(), hold.reason.clone()]
 }

@@ -6,14 +6,15 @@ use serde::Serialize;
 use crate::args::LogArg;
 use crate::commands::append::tell_recovery;
 use crate::condition::parse_path;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output::{OutputArgs, plural, report};
 
 /// Index fields of what is sealed, so that `query` finds records by them without reading the others.
 ///
-/// Adds the fields to those that are indexed, and makes what indexes are missing; without a field, only that. Segments that
-/// are sealed later are indexed by the same fields. It needs the log's lock, so no other process can be appending
-/// meanwhile. What isn't sealed yet is found by reading it: `annals seal` seals it.
+/// Adds the fields to those that are indexed, and makes what indexes are missing; without a field, only that. The log
+/// remembers the fields: segments that are sealed later are indexed by them, whoever appends, until --drop takes them away.
+/// Indexes that are there stay. It needs the log's lock, so no other process can be appending meanwhile. What isn't sealed yet
+/// is found by reading it: `annals seal` seals it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -22,6 +23,10 @@ pub(crate) struct Args {
     /// Fields: keys, or keys joined by dots
     #[arg(value_name = "PATH", value_parser = parse_path)]
     fields: Vec<FieldPath>,
+
+    /// Index this field no longer; given more than once, all of them
+    #[arg(long, value_name = "PATH", value_parser = parse_path)]
+    drop: Vec<FieldPath>,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -40,12 +45,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let options = Options::new().background(Background::Manual);
     let log = options.open(&args.log.log)?;
     tell_recovery(&log);
-    let mut fields = log.indexed_fields();
-    fields.extend(args.fields.iter().cloned());
+    let fields = log.indexed_fields();
     log.close()?;
-    // The order in which they were named stays.
-    let mut named = std::collections::HashSet::new();
-    fields.retain(|field| named.insert(field.clone()));
+    let fields = changed(fields, &args.fields, &args.drop)?;
 
     let log = options.index_fields(fields.iter().cloned()).open(&args.log.log)?;
     let segments = log.build_indexes()?;
@@ -55,4 +57,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let fields = if indexed.fields.is_empty() { "no field".to_owned() } else { indexed.fields.join(", ") };
         format!("indexed by {fields}: {} made", plural(segments, "index file"))
     })
+}
+
+/// `fields` with those `added` and without those `dropped`, in the order in which they were named.
+fn changed(mut fields: Vec<FieldPath>, added: &[FieldPath], dropped: &[FieldPath]) -> Result<Vec<FieldPath>> {
+    if let Some(unknown) = dropped.iter().find(|field| !fields.contains(field)) {
+        return Err(Failure::Usage(format!("{unknown} is not indexed, so it can't be dropped")));
+    }
+    fields.retain(|field| !dropped.contains(field));
+    for field in added {
+        if !fields.contains(field) {
+            fields.push(field.clone());
+        }
+    }
+    Ok(fields)
 }

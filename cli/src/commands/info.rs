@@ -76,6 +76,13 @@ fn table(info: &LogInfo) -> String {
         let holds: Vec<_> = info.holds.iter().map(|hold| hold.name.as_str()).collect();
         rows.push(("held", holds.join(", ")));
     }
+    if let Some(last) = info.releases.last() {
+        let released = plural(info.releases.len() as u64 + info.releases_forgotten, "hold");
+        rows.push(("released", format!("{released}, the last {}: {}", Rfc3339(last.released), last.hold.name)));
+    }
+    if !info.indexed_fields.is_empty() {
+        rows.push(("indexed", info.indexed_fields.join(", ")));
+    }
     let mut text = facts(rows);
 
     let skipped = info.segments.len().saturating_sub(SEGMENTS_SHOWN);

@@ -112,11 +112,13 @@ fn describe(what: &What) -> (&'static str, String) {
         What::Section { tag } => ("section", tag.clone()),
         What::Trailer => ("trailer", "directory and trailer".to_owned()),
         What::Index => ("index", "positions and times".to_owned()),
-        What::Catalog { fields, holds, removals } => {
+        What::Catalog { fields, holds, releases, removals } => {
             let listed = |texts: Vec<String>| if texts.is_empty() { "none".to_owned() } else { texts.join("; ") };
             let holds = listed(holds.iter().map(ToString::to_string).collect());
+            let releases = listed(releases.iter().map(ToString::to_string).collect());
             let removals = listed(removals.iter().map(ToString::to_string).collect());
-            ("catalog", format!("fields: {}, holds: {holds}, removed: {removals}", listed(fields.clone())))
+            let fields = listed(fields.clone().unwrap_or_default());
+            ("catalog", format!("fields: {fields}, holds: {holds}, released: {releases}, removed: {removals}"))
         }
         What::Head { durable_seq, written_seq, ordinal, incarnation } => (
             "head",

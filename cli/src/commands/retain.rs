@@ -14,7 +14,7 @@ use crate::time::{Rfc3339, parse_age};
 /// Remove whole sealed segments from the beginning of a log, by age, bytes or records.
 ///
 /// A segment goes if any of the limits says so; the first that is not due, is held (`annals hold`), is damaged or isn't sealed ends
-/// it. The log keeps a durable record of what was removed, when and why, and the hash tree over it, so that what is left can
+/// it. No limit is cut into: the newest records or bytes that it grants stay, and with them what shares a segment with them. The log keeps a durable record of what was removed, when and why, and the hash tree over it, so that what is left can
 /// still be verified. Seqs are never given again. It needs the log's lock; with --dry-run it doesn't.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("limit").required(true).multiple(true).args(["older_than", "max_bytes", "max_records"])))]
@@ -22,15 +22,17 @@ pub(crate) struct Args {
     #[command(flatten)]
     log: LogArg,
 
-    /// Segments whose records are all older than this: 90d, 12h, 2 weeks, 1 year
+    /// Segments whose newest record is older than this: 90d, 12h, 2 weeks, 1 year. By the records' own times; a time after the
+    /// segment was sealed counts as that of sealing
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     older_than: Option<Duration>,
 
-    /// Segments as long as the log takes more than this on disk: 500M, 10G
+    /// Segments as long as this much of the log stays on disk without them: 500M, 10G. What is left is that and less than one
+    /// segment more
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_bytes: Option<u64>,
 
-    /// Segments as long as the log has more than this many records
+    /// Segments as long as this many records stay without them
     #[arg(long, value_name = "N")]
     max_records: Option<u64>,
 

@@ -1,11 +1,14 @@
 //! The catalog's body as bytes. docs/format.md, "Catalog".
 
 use super::hold::HOLDS_MAX;
+use super::release::RELEASES_MAX;
 use super::removal::{REASON_BYTES_MAX, REMOVALS_MAX};
-use super::{Catalog, FIELD_BYTES_MAX, FIELDS_MAX, Hold, Removal, Removed};
+use super::{Catalog, FIELD_BYTES_MAX, Hold, Release, Releases, Removal, Removed};
 use crate::Timestamp;
 use crate::fields::{Fields, put_signed_varint, put_varint};
 use crate::merkle::Frontier;
+use crate::query::FieldPath;
+use annals_index::FIELDS_MAX;
 use std::sync::Arc;
 
 /// Largest body, in bytes: more than the limits of what is in it come to.
@@ -14,16 +17,11 @@ pub(super) const BODY_BYTES_MAX: usize = 4 << 20;
 impl Catalog {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        put_varint(&mut out, self.fields.len() as u64);
-        self.fields.iter().for_each(|field| put_text(&mut out, field));
+        let fields = self.fields().unwrap_or_default();
+        put_varint(&mut out, fields.len() as u64);
+        fields.iter().for_each(|field| put_text(&mut out, &field.to_string()));
         put_varint(&mut out, self.holds.len() as u64);
-        for hold in &self.holds {
-            put_text(&mut out, &hold.name);
-            put_varint(&mut out, hold.first_seq);
-            put_varint(&mut out, hold.end_seq.unwrap_or(u64::MAX));
-            put_signed_varint(&mut out, hold.since.as_micros());
-            put_text(&mut out, &hold.reason);
-        }
+        self.holds.iter().for_each(|hold| put_hold(&mut out, hold));
         self.removed.frontier().encode(&mut out);
         put_varint(&mut out, self.removed.removals().len() as u64);
         for removal in self.removed.removals() {
@@ -38,7 +36,24 @@ impl Catalog {
             out.extend(removal.root);
             put_text(&mut out, &removal.reason);
         }
+        self.encode_more(&mut out);
         out
+    }
+
+    /// Adds what not every catalog says, if this one does.
+    fn encode_more(&self, out: &mut Vec<u8>) {
+        let no_fields = self.fields().is_some_and(<[_]>::is_empty);
+        if !no_fields && self.releases == Releases::default() {
+            return;
+        }
+        put_varint(out, no_fields.into());
+        put_varint(out, self.releases.forgotten());
+        put_varint(out, self.releases.kept().len() as u64);
+        for release in self.releases.kept() {
+            put_hold(out, &release.hold);
+            put_signed_varint(out, release.released.as_micros());
+            put_text(out, &release.release_reason);
+        }
     }
 
     /// The catalog in `bytes`; `None` if they contradict themselves or the limits.
@@ -46,8 +61,10 @@ impl Catalog {
         let mut fields = Fields(bytes);
         let mut catalog = Self::default();
         let count = take_count(&mut fields, FIELDS_MAX)?;
-        let paths = (0..count).map(|_| take_text(&mut fields, FIELD_BYTES_MAX)).collect::<Option<Vec<_>>>()?;
-        catalog.set_fields(paths).ok()?;
+        let paths = (0..count).map(|_| take_path(&mut fields)).collect::<Option<Vec<_>>>()?;
+        if !paths.is_empty() {
+            catalog.set_fields(paths).ok()?;
+        }
         for _ in 0..take_count(&mut fields, HOLDS_MAX)? {
             catalog.add_hold(take_hold(&mut fields)?).ok()?;
         }
@@ -62,8 +79,51 @@ impl Catalog {
             removals.push(Arc::new(removal));
         }
         catalog.removed = Arc::new(Removed::of(removals, frontier)?);
+        if !fields.is_empty() {
+            catalog.decode_more(&mut fields)?;
+        }
         fields.is_empty().then_some(catalog)
     }
+
+    /// Takes in what not every catalog says. One that says nothing there has no such part.
+    fn decode_more(&mut self, fields: &mut Fields<'_>) -> Option<()> {
+        let no_fields = match fields.varint()? {
+            0 => false,
+            1 if self.fields.is_none() => true,
+            _ => return None,
+        };
+        let forgotten = fields.varint()?;
+        let count = take_count(fields, RELEASES_MAX)?;
+        let kept = (0..count).map(|_| take_release(fields)).collect::<Option<Vec<_>>>()?;
+        if no_fields {
+            self.set_fields(Vec::new()).ok()?;
+        }
+        self.releases = Releases::of(kept, forgotten)?;
+        (no_fields || self.releases != Releases::default()).then_some(())
+    }
+}
+
+/// A path, spelled as it is written.
+fn take_path(fields: &mut Fields<'_>) -> Option<FieldPath> {
+    let text = take_text(fields, FIELD_BYTES_MAX)?;
+    let path: FieldPath = text.parse().ok()?;
+    (path.to_string() == text).then_some(path)
+}
+
+fn take_release(fields: &mut Fields<'_>) -> Option<Release> {
+    Some(Release {
+        hold: take_hold(fields)?,
+        released: Timestamp::from_micros(fields.signed_varint()?),
+        release_reason: take_text(fields, REASON_BYTES_MAX)?,
+    })
+}
+
+fn put_hold(out: &mut Vec<u8>, hold: &Hold) {
+    put_text(out, &hold.name);
+    put_varint(out, hold.first_seq);
+    put_varint(out, hold.end_seq.unwrap_or(u64::MAX));
+    put_signed_varint(out, hold.since.as_micros());
+    put_text(out, &hold.reason);
 }
 
 fn take_hold(fields: &mut Fields<'_>) -> Option<Hold> {
@@ -112,29 +172,60 @@ fn take_count(fields: &mut Fields<'_>, max: usize) -> Option<usize> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::release::tests::release;
     use super::super::removal::tests::removed;
     use super::*;
     use proptest::prelude::*;
 
+    fn paths<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<FieldPath> {
+        texts.into_iter().map(|text| text.parse().unwrap()).collect()
+    }
+
     pub(in super::super) fn catalog() -> Catalog {
         let mut catalog = Catalog::default();
-        catalog.set_fields(vec!["user".into(), "detail.request_id".into()]).unwrap();
+        catalog.set_fields(paths(["user", "detail.request_id", "detail.\"full name\""])).unwrap();
         catalog.add_hold(Hold::new("case 7", 3..9, Timestamp::from_micros(-5), "a court asked").unwrap()).unwrap();
         catalog.add_hold(Hold::new("all", .., Timestamp::MAX, "").unwrap()).unwrap();
         catalog.removed = Arc::new(removed(&[3, 700]));
+        catalog.releases = Releases::of(vec![release(1), release(2)], 7).unwrap();
         catalog
+    }
+
+    /// As programs wrote it that knew of nothing behind the removals.
+    fn catalog_of_old() -> Catalog {
+        Catalog { releases: Releases::default(), ..catalog() }
     }
 
     #[test]
     fn a_catalog_comes_back_as_it_was_written() {
         assert_eq!(Catalog::decode(&catalog().encode()), Some(catalog()));
         assert_eq!(Catalog::decode(&Catalog::default().encode()), Some(Catalog::default()));
+        assert_eq!(Catalog::decode(&catalog_of_old().encode()), Some(catalog_of_old()));
+        let ended = Catalog { fields: Some(Vec::new()), ..Catalog::default() };
+        assert_eq!(Catalog::decode(&ended.encode()), Some(ended));
+    }
+
+    #[test]
+    fn no_byte_is_spent_on_what_is_not_said() {
+        let (old, new) = (catalog_of_old().encode(), catalog().encode());
+        assert!(new.starts_with(&old));
+        assert_eq!(Catalog::decode(&[old, vec![0, 0, 0]].concat()), None);
+    }
+
+    #[test]
+    fn paths_are_spelled_in_one_way() {
+        let mut bytes = vec![1, 8];
+        bytes.extend(b"\"a\" . b");
+        let rest = Catalog::default().encode();
+        bytes.extend(&rest[1..]);
+        assert_eq!(Catalog::decode(&bytes), None);
     }
 
     #[test]
     fn the_largest_catalog_fits() {
         let mut catalog = Catalog::default();
-        catalog.set_fields((0..FIELDS_MAX).map(|n| format!("{n:0255}")).collect()).unwrap();
+        let long = |n| FieldPath::new([format!("k{n:01023}")]).unwrap();
+        catalog.set_fields((0..FIELDS_MAX).map(long).collect()).unwrap();
         for n in 0..HOLDS_MAX {
             let hold = Hold::new(&format!("{n:0128}"), .., Timestamp::MIN, &"r".repeat(REASON_BYTES_MAX)).unwrap();
             catalog.add_hold(hold).unwrap();
@@ -149,6 +240,12 @@ pub(super) mod tests {
         let removals = (0..REMOVALS_MAX as u64).map(|n| Arc::new(removal(n))).collect();
         catalog.removed =
             Arc::new(Removed::of(removals, super::super::removal::tests::frontier(REMOVALS_MAX as u64)).unwrap());
+        let released = |n: usize| Release {
+            hold: catalog.holds[n].clone(),
+            released: Timestamp::MIN,
+            release_reason: "r".repeat(REASON_BYTES_MAX),
+        };
+        catalog.releases = Releases::of((0..RELEASES_MAX).map(released).collect(), u64::MAX).unwrap();
         let bytes = catalog.encode();
         assert!(bytes.len() + (1 << 16) < BODY_BYTES_MAX, "{} bytes", bytes.len());
         assert_eq!(Catalog::decode(&bytes), Some(catalog));
@@ -156,8 +253,8 @@ pub(super) mod tests {
 
     #[test]
     fn bytes_that_say_less_or_more_are_refused() {
-        let good = catalog().encode();
-        for len in 0..good.len() {
+        let (good, old) = (catalog().encode(), catalog_of_old().encode());
+        for len in (0..good.len()).filter(|&len| len != old.len()) {
             assert_eq!(Catalog::decode(&good[..len]), None, "{len} bytes");
         }
         assert_eq!(Catalog::decode(&[good.as_slice(), &[0]].concat()), None);

@@ -1,6 +1,6 @@
 //! The catalog: what a log knows beside its records. docs/format.md, "Catalog".
 //!
-//! - [`Hold`]: seqs that retention has to leave alone.
+//! - [`Hold`]: seqs that retention has to leave alone; [`Release`]: one that was given up, when and why.
 //! - [`Removal`]: what retention removed from the beginning of the log, and [`Removed`]: all of it, with the hash tree over it.
 //! - The paths of the fields that are indexed.
 //!
@@ -10,65 +10,63 @@
 mod codec;
 pub(crate) mod file;
 mod hold;
+mod release;
 mod removal;
 mod writer;
 
 pub(crate) use file::Stored;
 pub use hold::Hold;
+pub use release::Release;
+pub(crate) use release::Releases;
 pub use removal::Removal;
 pub(crate) use removal::Removed;
 pub(crate) use writer::CatalogWriter;
 
+use crate::Timestamp;
 use crate::error::{Error, Result};
 use crate::merkle::Frontier;
+use crate::query::FieldPath;
+use annals_index::FIELDS_MAX;
 use std::sync::Arc;
 
-/// Most fields that are indexed.
-pub(crate) const FIELDS_MAX: usize = 64;
-
-/// Longest path of a field, in bytes.
-pub(crate) const FIELD_BYTES_MAX: usize = 255;
+/// Longest path of a field, as it is spelled, in bytes.
+pub(crate) const FIELD_BYTES_MAX: usize = 1 << 10;
 
 /// What the catalog says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Catalog {
-    /// The paths of the fields that are indexed, in the order in which they were named; none twice.
-    fields: Vec<String>,
+    /// The fields that are indexed, in the order in which they were named, none twice; `None` if nobody has ever said.
+    fields: Option<Vec<FieldPath>>,
     /// In the order in which they were made; no name twice.
     holds: Vec<Hold>,
+    releases: Releases,
     removed: Arc<Removed>,
 }
 
 impl Catalog {
-    /// The paths of the fields that are indexed.
-    pub(crate) fn fields(&self) -> &[String] {
-        &self.fields
+    /// The fields that are indexed; `None` if nobody has ever said.
+    pub(crate) fn fields(&self) -> Option<&[FieldPath]> {
+        self.fields.as_deref()
     }
 
     /// Names the fields that are indexed, in place of those named before.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] for more than 64 of them, one twice, and paths of 0 or more than 255 bytes.
-    pub(crate) fn set_fields(&mut self, fields: Vec<String>) -> Result<()> {
-        let invalid = |detail: String| Err(Error::InvalidOption { option: "fields", detail });
-        if fields.len() > FIELDS_MAX {
-            return invalid(format!("at most {FIELDS_MAX} fields are indexed"));
-        }
-        for (n, path) in fields.iter().enumerate() {
-            if path.is_empty() || path.len() > FIELD_BYTES_MAX {
-                return invalid(format!("the path of a field has 1 to {FIELD_BYTES_MAX} bytes"));
-            }
-            if fields[..n].contains(path) {
-                return invalid(format!("the field {path} is named twice"));
-            }
-        }
-        self.fields = fields;
+    /// [`Error::InvalidOption`], see [`check_fields`].
+    pub(crate) fn set_fields(&mut self, fields: Vec<FieldPath>) -> Result<()> {
+        check_fields(&fields)?;
+        self.fields = Some(fields);
         Ok(())
     }
 
     /// The holds.
     pub(crate) fn holds(&self) -> &[Hold] {
         &self.holds
+    }
+
+    /// The holds that were released.
+    pub(crate) fn releases(&self) -> &Releases {
+        &self.releases
     }
 
     /// What retention has removed.
@@ -100,16 +98,40 @@ impl Catalog {
         self.removed = Arc::new(self.removed.with(removal, frontier));
     }
 
-    /// Takes a hold away.
+    /// Takes the hold `name` away, and keeps on record that it was released.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] if there is none of that name.
-    pub(crate) fn release(&mut self, name: &str) -> Result<Hold> {
-        match self.holds.iter().position(|hold| hold.name == name) {
-            Some(at) => Ok(self.holds.remove(at)),
-            None => {
-                Err(Error::InvalidOption { option: "hold", detail: format!("there is no hold of the name {name:?}") })
-            }
+    /// [`Error::InvalidOption`] if there is none of that name, or the reason is too long.
+    pub(crate) fn release(&mut self, name: &str, released: Timestamp, reason: &str) -> Result<Release> {
+        let invalid = |detail: String| Error::InvalidOption { option: "hold", detail };
+        let at = self.holds.iter().position(|hold| hold.name == name);
+        let at = at.ok_or_else(|| invalid(format!("there is no hold of the name {name:?}")))?;
+        let release = Release { hold: self.holds[at].clone(), released, release_reason: reason.to_owned() };
+        if let Some(fault) = release.fault() {
+            return Err(invalid(fault));
+        }
+        self.holds.remove(at);
+        self.releases.add(release.clone());
+        Ok(release)
+    }
+}
+
+/// Whether these fields can be indexed.
+///
+/// # Errors
+/// [`Error::InvalidOption`] for more than 64 of them, one twice, and paths that take more than 1 KiB to spell.
+pub(crate) fn check_fields(fields: &[FieldPath]) -> Result<()> {
+    let invalid = |detail: String| Err(Error::InvalidOption { option: "index_fields", detail });
+    if fields.len() > FIELDS_MAX {
+        return invalid(format!("at most {FIELDS_MAX} fields are indexed"));
+    }
+    for (n, field) in fields.iter().enumerate() {
+        if field.to_string().len() > FIELD_BYTES_MAX {
+            return invalid(format!("a path that takes more than {FIELD_BYTES_MAX} bytes to spell can't be indexed"));
+        }
+        if fields[..n].contains(field) {
+            return invalid(format!("the field {field} is named twice"));
         }
     }
+    Ok(())
 }

@@ -47,7 +47,7 @@ impl Committer {
         let mut state = self.lock();
         state.preparing = false;
         // A disk that is full is told to those who append, when they need what is not to be had now.
-        state.is_full = matches!(prepared, Err(Error::DiskFull { .. }));
+        state.is_full = prepared.as_ref().is_err_and(Error::is_refusal);
         let taken = if state.is_full { Ok(()) } else { state.take_prepared(prepared) };
         drop(state);
         match taken {

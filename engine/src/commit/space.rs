@@ -5,7 +5,7 @@ use crate::checksum::Salt;
 use crate::commit::chunk::Job;
 use crate::commit::prepare::{Direct, Prepared, PreparedSegment};
 use crate::commit::state::State;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::raw::DATA_START;
 use crate::raw::frame::FRAME_HEADER_BYTES;
 use crate::storage::File;
@@ -138,7 +138,8 @@ impl State {
         }
     }
 
-    /// Takes in what was prepared. A disk that is full is the caller's error alone; any other failure poisons.
+    /// Takes in what was prepared. A disk that is full, or too many open files, is the caller's error alone: nothing has been
+    /// placed in what was to be prepared. Any other failure poisons.
     pub(super) fn take_prepared(&mut self, prepared: Result<Prepared>) -> Result<()> {
         match prepared {
             Ok(Prepared::Segment(next)) => {
@@ -153,7 +154,7 @@ impl State {
                     next.prepared = next.prepared.max(len);
                 }
             }
-            Err(error @ Error::DiskFull { .. }) => return Err(error),
+            Err(error) if error.is_refusal() => return Err(error),
             Err(error) => {
                 self.fail(error);
                 return self.check_usable();

@@ -40,7 +40,7 @@ pub(super) struct State {
     pub(super) syncing: bool,
     /// Some thread prepares space. There is never more than one: what is prepared gets zeros.
     pub(super) preparing: bool,
-    /// There was no space when some was to be prepared ahead of need.
+    /// There was no space, or no file to be had, when some was to be prepared ahead of need.
     pub(super) is_full: bool,
     /// How many threads wait for something else than a chunk, and how many of these have to lead.
     pub(super) waiting: u32,

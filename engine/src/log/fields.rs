@@ -1,6 +1,6 @@
 //! Field indexes of segments that are sealed already: for fields that were named later, and in place of what is lost.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::Core;
 use crate::log::seal::Sealer;
 use crate::query::{FieldCollector, FieldPath};
@@ -18,7 +18,18 @@ const CHECK_EVERY: usize = 16;
 pub(super) struct Indexed(BTreeSet<u64>);
 
 impl Core {
-    /// The fields that are to be indexed: those that the options name, or else those of the newest sealed segment.
+    /// Notes the fields that the options name in the catalog, for openings that name none.
+    pub(super) fn keep_index_fields(&self) -> Result<()> {
+        let Some(fields) = self.options.index_fields.clone() else { return Ok(()) };
+        match self.update_catalog(|catalog| catalog.set_fields(fields)) {
+            // A lost catalog keeps nobody from appending, and the fields are those of this opening all the same.
+            Err(Error::Damaged(_)) => Ok(()),
+            kept => kept,
+        }
+    }
+
+    /// The fields that are to be indexed: those that the options name, or were named last, or else those of the newest
+    /// sealed segment.
     pub(super) fn fields_to_index(&self) -> Vec<FieldPath> {
         self.view.index_fields(&self.storage, self.log_id)
     }

@@ -1,6 +1,6 @@
 //! Legal holds: what retention has to leave alone.
 
-use crate::catalog::Hold;
+use crate::catalog::{Hold, Release};
 use crate::error::{Error, Result};
 use crate::log::{Core, Log};
 use std::ops::RangeBounds;
@@ -26,12 +26,13 @@ impl Log {
         })
     }
 
-    /// Releases the hold `name`, which is returned. Durable when this returns.
+    /// Releases the hold `name`, and keeps on record when that was, and why. Durable when this returns.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] if there is no such hold, and as [`Log::hold`].
-    pub fn release(&self, name: &str) -> Result<Hold> {
-        self.core.update_catalog(|catalog| catalog.release(name))
+    /// [`Error::InvalidOption`] if there is no such hold or the reason is longer than 1,024 bytes, and as [`Log::hold`].
+    pub fn release(&self, name: &str, reason: &str) -> Result<Release> {
+        let now = self.core.storage.now();
+        self.core.update_catalog(|catalog| catalog.release(name, now, reason))
     }
 
     /// The holds, in the order in which they were made.
@@ -40,6 +41,14 @@ impl Log {
     /// [`Error::Damaged`] if the catalog could not be read.
     pub fn holds(&self) -> Result<Vec<Hold>> {
         Ok(self.core.catalog.catalog()?.holds().to_vec())
+    }
+
+    /// The holds that were released, the newest 512, in the order in which they were.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the catalog could not be read.
+    pub fn releases(&self) -> Result<Vec<Release>> {
+        Ok(self.core.catalog.catalog()?.releases().kept().to_vec())
     }
 }
 

@@ -105,8 +105,8 @@ impl Log {
     /// The batch keeps its records, which now have their times; [`Batch::clear`] empties it for the next.
     ///
     /// # Errors
-    /// [`crate::Error::TooLarge`] if it doesn't fit a segment, [`crate::Error::DiskFull`] if there is no space for it:
-    /// neither leaves a trace. [`crate::Error::Poisoned`] if writing or syncing failed now or before: then the records
+    /// [`crate::Error::TooLarge`] if it doesn't fit a segment, [`crate::Error::DiskFull`] if there is no space for it,
+    /// [`crate::Error::OutOfFiles`] if the process can't open the file for it: none leaves a trace. [`crate::Error::Poisoned`] if writing or syncing failed now or before: then the records
     /// may or may not be found when the log is opened again.
     pub fn append_batch(&self, batch: &mut Batch) -> Result<Range<u64>> {
         self.append_batch_with(batch, self.core.options.durability)

@@ -3,11 +3,12 @@
 use crate::Timestamp;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::log::{Core, Log};
+use crate::log::{Core, Log, Ticket};
 use crate::once::{OnceTable, Window};
 use crate::reader::{ReadBuffer, Reader, ScanRange};
 use crate::record::KEY_BYTES_MAX;
 use serde::Serialize;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 impl Log {
@@ -34,7 +35,7 @@ impl Log {
     /// [`Error::InvalidOption`] if the key is empty, [`Error::TooLarge`] if it has more than 1,024 bytes, and as [`Log::append`].
     /// After any error, asking again is safe.
     pub fn append_once(&self, key: &[u8], record: &(impl Serialize + ?Sized)) -> Result<u64> {
-        self.append_keyed(key, |batch| batch.push_keyed(key, record))
+        self.wait_for_keyed(self.submit_keyed(key, |batch| batch.push_keyed(key, record))?)
     }
 
     /// As [`Log::append_once`], for a body that is already encoded as a MessagePack map, and with a `timestamp` of its own, if
@@ -43,10 +44,41 @@ impl Log {
     /// # Errors
     /// As [`Log::append_once`] and [`Log::append_raw`].
     pub fn append_once_raw(&self, key: &[u8], timestamp: Option<Timestamp>, body: &[u8]) -> Result<u64> {
-        self.append_keyed(key, |batch| batch.push_keyed_raw(key, timestamp, body))
+        self.wait_for_keyed(self.submit_keyed(key, |batch| batch.push_keyed_raw(key, timestamp, body))?)
     }
 
-    fn append_keyed(&self, key: &[u8], push: impl FnOnce(&mut Batch) -> Result<()>) -> Result<u64> {
+    /// As [`Log::append_once`], and doesn't wait: the ticket has the seq of the first record with this key, and tells when that
+    /// is durable. So many records share one sync, whoever waits for the last of them.
+    ///
+    /// ```
+    /// # fn main() -> annals::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let log = annals::Options::new().create(dir.path().join("log"))?;
+    /// # #[derive(serde::Serialize)] struct Order { id: u64 }
+    /// let tickets = [7_u64, 8, 7].map(|id| log.submit_once(&id.to_le_bytes(), &Order { id }));
+    /// let [first, second, again] = tickets;
+    /// assert_eq!(first?.seqs(), again?.seqs());
+    /// second?.wait()?; // the first one is durable, too
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Log::append_once`].
+    pub fn submit_once(&self, key: &[u8], record: &(impl Serialize + ?Sized)) -> Result<Ticket> {
+        Ok(Ticket::new(&self.core, self.submit_keyed(key, |batch| batch.push_keyed(key, record))?))
+    }
+
+    /// As [`Log::submit_once`], for a body that is already encoded, as with [`Log::append_once_raw`].
+    ///
+    /// # Errors
+    /// As [`Log::append_once_raw`].
+    pub fn submit_once_raw(&self, key: &[u8], timestamp: Option<Timestamp>, body: &[u8]) -> Result<Ticket> {
+        let push = |batch: &mut Batch| batch.push_keyed_raw(key, timestamp, body);
+        Ok(Ticket::new(&self.core, self.submit_keyed(key, push)?))
+    }
+
+    fn submit_keyed(&self, key: &[u8], push: impl FnOnce(&mut Batch) -> Result<()>) -> Result<Range<u64>> {
         if key.is_empty() {
             return Err(Error::InvalidOption { option: "key", detail: "a key has 1 byte at least".into() });
         }
@@ -55,35 +87,34 @@ impl Log {
         }
         self.with_single(|batch| {
             push(batch)?;
-            self.core.append_once(key, batch)
+            let seq = self.core.submit_once(key, batch)?;
+            Ok(seq..seq + 1)
         })
+    }
+
+    fn wait_for_keyed(&self, seqs: Range<u64>) -> Result<u64> {
+        self.core.committer.wait_until_durable(seqs.end)?;
+        Ok(seqs.start)
     }
 }
 
 impl Core {
-    /// Appends the one record in `batch`, whose key is `key`, or finds the one that was appended before.
-    fn append_once(&self, key: &[u8], batch: &mut Batch) -> Result<u64> {
-        let seq = {
-            // Held until the record has its seq: of two calls with one key, the second finds the first.
-            let mut table = self.once.lock().unwrap_or_else(PoisonError::into_inner);
-            self.committer.check_open()?;
-            let reader =
-                Reader::live(Arc::clone(&self.storage), self.log_id, Arc::clone(&self.view), self.cache.clone());
-            let window = self.once_window();
-            if !table.is_built {
-                build(&mut table, &reader, window)?;
-            }
-            table.forget(window, self.view.visible_seq());
-            match find(&table, &reader, key, window)? {
-                Some(seq) => seq,
-                None => {
-                    let seq = self.committer.submit(batch)?.start;
-                    table.add_pending(seq, batch.times().0.as_micros(), key);
-                    seq
-                }
-            }
-        };
-        self.committer.wait_until_durable(seq + 1)?;
+    /// Appends the one record in `batch`, whose key is `key`, or finds the one that was appended before. Waits for neither.
+    fn submit_once(&self, key: &[u8], batch: &mut Batch) -> Result<u64> {
+        // Held until the record has its seq: of two calls with one key, the second finds the first.
+        let mut table = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+        self.committer.check_open()?;
+        let reader = Reader::live(Arc::clone(&self.storage), self.log_id, Arc::clone(&self.view), self.cache.clone());
+        let window = self.once_window();
+        if !table.is_built {
+            build(&mut table, &reader, window)?;
+        }
+        table.forget(window, self.view.visible_seq());
+        if let Some(seq) = find(&table, &reader, key, window)? {
+            return Ok(seq);
+        }
+        let seq = self.committer.submit(batch)?.start;
+        table.add_pending(seq, batch.times().0.as_micros(), key);
         Ok(seq)
     }
 

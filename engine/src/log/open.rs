@@ -104,8 +104,8 @@ impl Options {
         found.report.damaged.splice(0..0, identity_damage);
 
         let view = Arc::new(View::new(found.chain, found.next_seq));
-        if let Some(fields) = &self.index_fields {
-            view.name_index_fields(fields.clone());
+        if let Some(fields) = self.index_fields.as_deref().or(found.stored.catalog.fields()) {
+            view.name_index_fields(fields.to_vec());
         }
         let seed = Seed { log_id, incarnation, next_seq: found.next_seq, next_ordinal: found.next_ordinal };
         let committer = Committer::new(self.clone(), Arc::clone(&storage), Arc::clone(&view), seed)?;
@@ -122,6 +122,7 @@ impl Options {
             once: Mutex::new(OnceTable::default()),
             sealing: Mutex::new(seal::Sealer::default()),
         });
+        core.keep_index_fields()?;
         let threads = start_threads(&core)?;
         Ok(Log { core, threads: Mutex::new(threads), lock: Mutex::new(Some(lock)), recovery: found.report })
     }

@@ -19,6 +19,10 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    pub(super) fn new(core: &Arc<Core>, seqs: Range<u64>) -> Self {
+        Self { core: Arc::clone(core), seqs }
+    }
+
     /// The seqs of the records.
     pub fn seqs(&self) -> Range<u64> {
         self.seqs.clone()
@@ -71,6 +75,6 @@ impl Log {
     /// As [`Log::append_batch`].
     pub fn submit_batch(&self, batch: &mut Batch) -> Result<Ticket> {
         let seqs = self.core.committer.submit(batch)?;
-        Ok(Ticket { core: Arc::clone(&self.core), seqs })
+        Ok(Ticket::new(&self.core, seqs))
     }
 }

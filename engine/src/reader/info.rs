@@ -1,6 +1,6 @@
 //! What a log consists of, for people and programs that look after it.
 
-use crate::catalog::{self, Hold, Removal};
+use crate::catalog::{self, Hold, Release, Removal};
 use crate::commit::{HEAD_BYTES, Head};
 use crate::error::{Error, Result};
 use crate::gap::Gap;
@@ -38,6 +38,12 @@ pub struct LogInfo {
     pub removals: Vec<Removal>,
     /// What keeps records from being removed by retention.
     pub holds: Vec<Hold>,
+    /// The holds that were released: the newest 512.
+    pub releases: Vec<Release>,
+    /// How many older ones were released.
+    pub releases_forgotten: u64,
+    /// The paths of the fields by which segments are indexed when they are sealed.
+    pub indexed_fields: Vec<String>,
     /// Files in quarantine: bytes that recovery took out of the log and kept.
     pub quarantine: Vec<String>,
 }
@@ -124,6 +130,8 @@ impl Reader {
         quarantine.sort_unstable();
         // Of one that is damaged, what can be read of it; verifying tells the damage.
         let catalog = catalog::file::read(&*source.storage, source.log_id)?.catalog;
+        let indexed_fields = catalog.fields().map_or_else(|| source.indexed_fields(), <[_]>::to_vec);
+        let indexed_fields = indexed_fields.iter().map(ToString::to_string).collect();
         Ok(LogInfo {
             path: source.storage.describe(""),
             log_id: self.id(),
@@ -136,6 +144,9 @@ impl Reader {
             segments,
             removals: catalog.removed().removals().iter().map(|removal| Removal::clone(removal)).collect(),
             holds: catalog.holds().to_vec(),
+            releases: catalog.releases().kept().to_vec(),
+            releases_forgotten: catalog.releases().forgotten(),
+            indexed_fields,
             quarantine,
         })
     }

@@ -9,7 +9,7 @@ mod shape;
 mod tail;
 mod verify;
 
-use crate::catalog::{self, Catalog, Hold, Removal};
+use crate::catalog::{self, Catalog, Hold, Release, Removal};
 use crate::error::{Damage, Error, Result};
 use crate::names::SegmentName;
 use crate::options::CACHE_BYTES_DEFAULT;
@@ -189,6 +189,14 @@ impl Reader {
     /// [`Error::Damaged`] if the catalog is, and what the operating system says.
     pub fn holds(&self) -> Result<Vec<Hold>> {
         Ok(self.catalog()?.holds().to_vec())
+    }
+
+    /// The holds that were released, the newest 512, in the order in which they were: what was held, and when and why no longer.
+    ///
+    /// # Errors
+    /// As [`Reader::holds`].
+    pub fn releases(&self) -> Result<Vec<Release>> {
+        Ok(self.catalog()?.releases().kept().to_vec())
     }
 
     fn catalog(&self) -> Result<Catalog> {

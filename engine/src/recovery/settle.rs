@@ -72,36 +72,90 @@ fn quarantine_tail(storage: &Arc<dyn Storage>, unclean: &Unclean, found: &mut In
     Ok(())
 }
 
-/// Copies `len` bytes of a segment from `offset` on into quarantine. Returns the path of the copy.
-fn quarantine(storage: &Arc<dyn Storage>, segment: &RawSegment, name: String, offset: u64, len: u64) -> Result<String> {
+/// Copies `len` bytes of a segment from `offset` on into quarantine, as `kept` or under the next name that doesn't stand for
+/// other bytes. Returns the path of the copy.
+fn quarantine(storage: &Arc<dyn Storage>, segment: &RawSegment, kept: String, offset: u64, len: u64) -> Result<String> {
     storage.create_dir(QUARANTINE).map_err(Error::io("create", storage.describe(QUARANTINE)))?;
-    let path = storage.describe(&name);
-    match storage.open(&name) {
-        // Complete: it has got its name, though perhaps in the system's memory only.
-        Ok(_) => {
-            storage.sync_dir(QUARANTINE).map_err(Error::io("sync", storage.describe(QUARANTINE)))?;
-            return Ok(path);
+    let mut n = 0;
+    let name = loop {
+        let name = names::quarantined_again(&kept, n);
+        match storage.open(&name) {
+            // The same opening, cut off later, has made it: it has got its name, though perhaps in the system's memory only.
+            Ok(file) if is_copy(&*file, segment, offset, len)? => {
+                storage.sync_dir(QUARANTINE).map_err(Error::io("sync", storage.describe(QUARANTINE)))?;
+                return Ok(storage.describe(&name));
+            }
+            Ok(_) => n += 1,
+            // Something that is no file has the name.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => n += 1,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break name,
+            Err(error) => return Err(Error::io("open", storage.describe(&name))(error)),
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(Error::io("open", path)(error)),
-    }
+    };
+    let path = storage.describe(&name);
     let temporary = names::temporary(&name);
     let copy = create_anew(storage, &temporary)?;
-    let mut buffer = vec![0; COPY_BYTES];
-    let mut done = 0;
-    while done < len {
-        // A hole stays one; but the copy is as long as what it is of.
-        let data = segment.file.data_from(offset + done).map_err(Error::io("read", segment.path.clone()))?;
-        done = (data - offset).clamp(done, len - 1);
-        let part = &mut buffer[..COPY_BYTES.min((len - done) as usize)];
-        read_exact_at(&*segment.file, part, offset + done).map_err(Error::io("read", segment.path.clone()))?;
-        write_all_at(&*copy, part, done).map_err(Error::io("write", path.clone()))?;
-        done += part.len() as u64;
-    }
+    each_part(segment, offset, len, &mut |at, part| {
+        write_all_at(&*copy, part, at).map_err(Error::io("write", path.clone()))?;
+        Ok(true)
+    })?;
     copy.sync().map_err(Error::io("sync", path.clone()))?;
     storage.rename(&temporary, &name).map_err(Error::io("rename", path.clone()))?;
     storage.sync_dir(QUARANTINE).map_err(Error::io("sync", storage.describe(QUARANTINE)))?;
     Ok(path)
+}
+
+/// Whether `file` has the same bytes as `len` of a segment from `offset` on. A file that can't be read has others.
+fn is_copy(file: &dyn File, segment: &RawSegment, offset: u64, len: u64) -> Result<bool> {
+    if file.len().ok() != Some(len) {
+        return Ok(false);
+    }
+    let (mut own, mut next) = (Vec::new(), 0);
+    each_part(segment, offset, len, &mut |at, part| {
+        own.resize(part.len(), 0);
+        let is_same = is_zero(file, next, at) && read_exact_at(file, &mut own, at).is_ok() && own == part;
+        next = at + part.len() as u64;
+        Ok(is_same)
+    })
+}
+
+/// Whether `file` has nothing but zeros from `at` to before `end`.
+fn is_zero(file: &dyn File, mut at: u64, end: u64) -> bool {
+    let mut buffer = Vec::new();
+    while at < end {
+        let Ok(data) = file.data_from(at) else { return false };
+        at = data.max(at);
+        buffer.resize(COPY_BYTES.min(end.saturating_sub(at) as usize), 0);
+        if read_exact_at(file, &mut buffer, at).is_err() || buffer.iter().any(|&byte| byte != 0) {
+            return false;
+        }
+        at += buffer.len() as u64;
+    }
+    true
+}
+
+/// Calls `each` for parts of `len` bytes of a segment from `offset` on, with the place of each from there, as long as it asks for
+/// more; holes are left out but for the last byte, so that a copy is as long as what it is of. Whether it always did.
+fn each_part(
+    segment: &RawSegment,
+    offset: u64,
+    len: u64,
+    each: &mut dyn FnMut(u64, &[u8]) -> Result<bool>,
+) -> Result<bool> {
+    let read = |error| Error::io("read", segment.path.clone())(error);
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut done = 0;
+    while done < len {
+        let data = segment.file.data_from(offset + done).map_err(read)?;
+        done = (data - offset).clamp(done, len - 1);
+        let part = &mut buffer[..COPY_BYTES.min((len - done) as usize)];
+        read_exact_at(&*segment.file, part, offset + done).map_err(read)?;
+        if !each(done, part)? {
+            return Ok(false);
+        }
+        done += part.len() as u64;
+    }
+    Ok(true)
 }
 
 /// Moves a file that can't be read at all, and that the next segment would replace, into quarantine.

@@ -17,6 +17,7 @@ use crate::repair::plan::{From, Part, read_headerless};
 use crate::repair::report::{RepairReport, Restorable};
 use crate::storage::Storage;
 use crate::{LogId, Timestamp};
+use std::cmp::Reverse;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -83,6 +84,9 @@ impl Restore {
         names.sort_unstable();
         let mut restore = Self { storage: Arc::clone(storage), kept: Vec::new() };
         for tail in names.iter().filter_map(|name| Tail::parse(name)) {
+            if names.iter().any(|name| tail.is_restored_as(name)) {
+                continue;
+            }
             let from = if tail.offset == 0 { DATA_START } else { 0 };
             let raw = read_headerless(storage, log_id, &tail.current(), tail.segment, from, tail.end_seq)?;
             let Some(kept) = raw.and_then(|raw| Kept::new(tail, raw)) else { continue };
@@ -94,8 +98,22 @@ impl Restore {
             }
             restore.kept.push(kept);
         }
+        restore.keep_fullest();
         restore.kept.sort_by_key(|kept| kept.tail.end_seq);
         Ok(restore)
+    }
+
+    /// Of several files that were kept of one place, leaves the one that is being restored, or has the most records: the
+    /// others have some of the same, which are to be restored once.
+    fn keep_fullest(&mut self) {
+        self.kept.sort_by_key(|kept| (kept.tail.restoring.is_none(), Reverse(kept.records)));
+        let mut fullest: Vec<Kept> = Vec::new();
+        for kept in std::mem::take(&mut self.kept) {
+            if !fullest.iter().any(|other| other.tail.is_of_same_place(&kept.tail)) {
+                fullest.push(kept);
+            }
+        }
+        self.kept = fullest;
     }
 
     /// What can be restored in its own place: at the end of the log, or where a segment says that all is missing.

@@ -1,7 +1,8 @@
 //! Retention: which segments at the beginning of a log are to go, and what is said of it.
 //!
 //! [`plan`] decides and changes nothing; `log/retain.rs` carries it out. Only whole sealed segments go, first to last, so
-//! what is left has no holes; a hold, damage, or a segment that isn't due ends it.
+//! what is left has no holes; a hold, damage, or a segment that isn't due ends it. What a limit grants is never cut into: of the
+//! newest bytes and records, as many as the limit says stay at least (docs/decisions/0013).
 
 mod plan;
 
@@ -36,24 +37,27 @@ impl RetentionPolicy {
         Self::default()
     }
 
-    /// Segments are due of which all records are older than `age`, by the records' own times and the clock. A record whose time
-    /// lies in the future keeps its segment, and those after it. Default: any age may stay.
+    /// Segments are due of which the newest record is older than `age`, by the records' own times and the clock. A record counts
+    /// as no younger than the sealing of its segment, so that a time in the future keeps nothing for longer than that. Default:
+    /// any age may stay.
     #[must_use]
     pub fn older_than(mut self, age: Duration) -> Self {
         self.older_than = Some(age);
         self
     }
 
-    /// Segments are due as long as the files of all segments, sealed or not, and of their indexes have more bytes than this.
-    /// Default: any number may stay.
+    /// Segments are due as long as those behind them, sealed or not, have so many bytes with their indexes all the same. So the
+    /// newest `bytes` of the log stay, and what is left exceeds them by less than one sealed segment. Default: any number may
+    /// stay.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
         self
     }
 
-    /// Segments are due as long as the log has more seqs than this. Since whole segments go, fewer may be left. Default: any
-    /// number may stay.
+    /// Segments are due as long as there are so many records behind them. So the newest `records` of the log stay, and with
+    /// them those that share a segment with the oldest of them. Seqs in gaps are no records, and those of a damaged segment are
+    /// not counted either. Default: any number may stay.
     #[must_use]
     pub fn max_records(mut self, records: u64) -> Self {
         self.max_records = Some(records);
@@ -100,10 +104,10 @@ impl RetentionPolicy {
             add(format_args!("older than {} s", age.as_secs_f64()));
         }
         if let Some(bytes) = self.max_bytes {
-            add(format_args!("at most {bytes} bytes"));
+            add(format_args!("beyond the newest {bytes} bytes"));
         }
         if let Some(records) = self.max_records {
-            add(format_args!("at most {records} records"));
+            add(format_args!("beyond the newest {records} records"));
         }
         if !self.reason.is_empty() {
             add(format_args!("{}", self.reason));

@@ -4,6 +4,7 @@ use super::{RetentionPolicy, RetentionReport, Stop};
 use crate::Timestamp;
 use crate::catalog::{Catalog, Removal};
 use crate::error::{Damage, Error, Result};
+use crate::log::identity;
 use crate::merkle::Frontier;
 use crate::names::SegmentName;
 use crate::reader::Source;
@@ -24,7 +25,7 @@ pub(crate) struct Plan {
 /// # Errors
 /// What the operating system says.
 pub(crate) fn plan(source: &Source, chain: &Chain, catalog: &Catalog, policy: &RetentionPolicy) -> Result<Plan> {
-    let mut planner = Planner::new(source, chain, policy)?;
+    let planner = Planner::new(source, chain, policy)?;
     let removed = catalog.removed();
     let mut plan = Plan {
         report: RetentionReport {
@@ -41,15 +42,16 @@ pub(crate) fn plan(source: &Source, chain: &Chain, catalog: &Catalog, policy: &R
         let stop = match segment {
             // One without records has nothing that could go.
             Segment::Raw(raw) => {
-                raw.times().is_some_and(|(_, latest)| planner.is_due(first_seq, Some(latest))).then_some(Stop::Unsealed)
+                let due = |(_, latest)| planner.is_due(planner.left[index], Some(latest));
+                raw.times().is_some_and(due).then_some(Stop::Unsealed)
             }
             Segment::Sealed(slot) => match planner.judge(slot.name, chain.end_of(index), first_seq)? {
                 Err(damage) => Some(Stop::Damage(damage)),
-                Ok(sound) if !planner.is_due(first_seq, sound.file.time_range().map(|times| *times.end())) => None,
+                Ok(sound) if !planner.is_due(planner.left[index], planner.newest(&sound.file)) => None,
                 Ok(sound) => match catalog.holds().iter().find(|hold| hold.holds(&sound.file.seqs())) {
                     Some(hold) => Some(Stop::Hold(hold.clone())),
                     None => {
-                        planner.add(&mut plan, slot.name, sound);
+                        planner.add(&mut plan, index, slot.name, sound);
                         continue;
                     }
                 },
@@ -67,16 +69,26 @@ struct Sound {
     end: Frontier,
 }
 
+/// What a log has.
+#[derive(Debug, Clone, Copy, Default)]
+struct Amount {
+    bytes: u64,
+    /// Seqs in gaps are none, and neither are those of a sealed segment that can't tell.
+    records: u64,
+}
+
 struct Planner<'a> {
     source: &'a Source,
     policy: &'a RetentionPolicy,
     now: Timestamp,
     /// What was before that is too old; `None` if nothing is.
     cutoff: Option<Timestamp>,
-    /// The seq after the last record.
-    end_seq: u64,
-    /// Bytes of the files that are left.
-    bytes: u64,
+    /// When the log was created.
+    created: Timestamp,
+    /// Bytes of the segments, each with its indexes.
+    bytes: Vec<u64>,
+    /// What is left of the log behind each of the segments.
+    left: Vec<Amount>,
 }
 
 impl<'a> Planner<'a> {
@@ -84,11 +96,30 @@ impl<'a> Planner<'a> {
         let now = source.storage.now();
         let age = policy.older_than.map(|age| i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
         let cutoff = age.map(|age| Timestamp::from_micros(now.as_micros().saturating_sub(age)));
-        let mut planner = Self { source, policy, now, cutoff, end_seq: source.view.visible_seq(), bytes: 0 };
+        let (identity, _) = identity::read_or_told(&*source.storage)?;
+        let created = Timestamp::from_micros(identity.created_us);
+        let mut planner = Self { source, policy, now, cutoff, created, bytes: Vec::new(), left: Vec::new() };
         for segment in &chain.segments {
-            planner.bytes = planner.bytes.saturating_add(planner.bytes_of(segment.name())?);
+            planner.bytes.push(planner.bytes_of(segment.name())?);
         }
+        let mut left = Amount::default();
+        for (index, segment) in chain.segments.iter().enumerate().rev() {
+            planner.left.push(left);
+            left.bytes = left.bytes.saturating_add(planner.bytes[index]);
+            left.records = left.records.saturating_add(planner.records_of(segment, chain.end_of(index)));
+        }
+        planner.left.reverse();
         Ok(planner)
+    }
+
+    /// How many records a segment has, of which the next begins at `end`. They are counted only if there is a limit of theirs.
+    fn records_of(&self, segment: &Segment, end: u64) -> u64 {
+        let seqs = end.min(self.source.view.visible_seq()).saturating_sub(segment.base_seq());
+        match segment {
+            _ if self.policy.max_records.is_none() => 0,
+            Segment::Raw(_) => seqs,
+            Segment::Sealed(slot) => self.source.sealed(slot).map_or(0, |file| file.summary().records.min(seqs)),
+        }
     }
 
     /// Bytes of a segment, and of its indexes.
@@ -107,13 +138,21 @@ impl<'a> Planner<'a> {
         Ok(bytes)
     }
 
-    /// Whether a segment that begins at `first_seq`, and whose latest record is of `latest`, is to go.
-    fn is_due(&self, first_seq: u64, latest: Option<Timestamp>) -> bool {
+    /// Whether a segment is to go of which the newest record is of `newest`, and behind which `left` is left.
+    fn is_due(&self, left: Amount, newest: Option<Timestamp>) -> bool {
         // Without records, none is too young.
-        let is_old = self.cutoff.is_some_and(|cutoff| latest.is_none_or(|latest| latest < cutoff));
+        let is_old = self.cutoff.is_some_and(|cutoff| newest.is_none_or(|newest| newest < cutoff));
         is_old
-            || self.policy.max_bytes.is_some_and(|max| self.bytes > max)
-            || self.policy.max_records.is_some_and(|max| self.end_seq.saturating_sub(first_seq) > max)
+            || self.policy.max_bytes.is_some_and(|max| left.bytes >= max)
+            || self.policy.max_records.is_some_and(|max| left.records >= max)
+    }
+
+    /// The time of a segment's newest record, for its age: a record can't be younger than the segment's sealing, whatever it
+    /// says itself. A sealing before the log was created is the word of a clock that was wrong, and doesn't count.
+    fn newest(&self, file: &SealedFile) -> Option<Timestamp> {
+        let newest = *file.time_range()?.end();
+        let sealed = file.written_at();
+        Some(if sealed < self.created { newest } else { newest.min(sealed) })
     }
 
     /// The segment `name`, if it is as it has to be at its ends, and nothing is missing before or behind it.
@@ -144,11 +183,10 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn add(&mut self, plan: &mut Plan, name: SegmentName, sound: Sound) {
+    fn add(&self, plan: &mut Plan, index: usize, name: SegmentName, sound: Sound) {
         let (summary, end_seq) = (*sound.file.summary(), sound.file.seqs().end);
         let times = sound.file.time_range().map(|times| times.into_inner());
-        let bytes = self.bytes_of(name).unwrap_or(sound.file.file_bytes());
-        self.bytes = self.bytes.saturating_sub(bytes);
+        let bytes = self.bytes[index];
         let report = &mut plan.report;
         let removal = report.removal.get_or_insert_with(|| Removal {
             first_seq: report.first_seq,

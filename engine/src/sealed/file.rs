@@ -110,6 +110,11 @@ impl SealedFile {
         self.opened.len
     }
 
+    /// When it was begun to be written, as its header says.
+    pub(crate) fn written_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.opened.header.created_us)
+    }
+
     /// The seqs of the records that it holds.
     pub(crate) fn seqs(&self) -> Range<u64> {
         self.name.base_seq..self.summary.end_seq

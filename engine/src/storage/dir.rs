@@ -22,11 +22,19 @@ pub struct DirStorage {
 }
 
 /// Who writes, and where.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Writer {
     process: u32,
-    /// The directory's device and number. The lock holds the directory open, so that no other one gets the same.
-    root: Option<(u64, u64)>,
+    root: Option<Root>,
+}
+
+/// The directory that was locked.
+#[derive(Debug, Clone)]
+struct Root {
+    /// Open as long as anybody writes, so that no other one gets the same device and number; and so that a name can be made
+    /// durable when the process can open no more files.
+    dir: Arc<fs::File>,
+    id: (u64, u64),
 }
 
 impl DirStorage {
@@ -54,12 +62,14 @@ impl DirStorage {
 
     /// Fails where names are no longer those of the directory that was locked: files would be made in another one, and
     /// what is in them be missing from the log.
-    fn check_writer(&self) -> io::Result<()> {
-        let Some(writer) = *self.writer.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
+    /// Returns that directory, if one was locked.
+    fn check_writer(&self) -> io::Result<Option<Root>> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(writer) = writer else { return Ok(None) };
         check_process(writer.process)?;
-        let Some(root) = writer.root else { return Ok(()) };
+        let Some(root) = writer.root else { return Ok(None) };
         match fs::metadata(&self.place) {
-            Ok(found) if identify(&found) == Some(root) => Ok(()),
+            Ok(found) if identify(&found) == Some(root.id) => Ok(Some(root)),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Err(io::Error::other("the log's directory was moved, replaced or removed while the log was open")),
         }
@@ -156,8 +166,10 @@ impl Storage for DirStorage {
     }
 
     fn sync_dir(&self, folder: &str) -> io::Result<()> {
-        self.check_writer()?;
-        sync_dir_at(&self.path(folder))
+        match self.check_writer()? {
+            Some(root) if folder.is_empty() => sync_dir(&root.dir),
+            _ => sync_dir_at(&self.path(folder)),
+        }
     }
 
     fn lock(&self, name: &str, holder: &str) -> io::Result<Box<dyn Lock>> {
@@ -177,12 +189,13 @@ impl Storage for DirStorage {
         if !is_same_file(&file, &path)? {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "a process that has just replaced the lock file"));
         }
-        let root = lock_dir(&self.place)?;
+        let root = lock_dir(&self.place)?.map(Arc::new);
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(holder.as_bytes())?;
         let process = std::process::id();
-        let writer = Writer { process, root: root.as_ref().and_then(|root| identify(&root.metadata().ok()?)) };
+        let id = root.as_ref().and_then(|dir| identify(&dir.metadata().ok()?));
+        let writer = Writer { process, root: root.clone().zip(id).map(|(dir, id)| Root { dir, id }) };
         *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
         Ok(Box::new(RealLock { file, root, process }))
     }
@@ -241,7 +254,7 @@ fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<fs::File> {
 #[derive(Debug)]
 struct RealLock {
     file: fs::File,
-    root: Option<fs::File>,
+    root: Option<Arc<fs::File>>,
     process: u32,
 }
 
@@ -378,19 +391,29 @@ fn write_zeros(file: &RealFile, mut from: u64, to: u64) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 fn sync_dir_at(path: &Path) -> io::Result<()> {
-    Ok(rustix::fs::fsync(&fs::File::open(path)?)?)
+    sync_dir(&fs::File::open(path)?)
+}
+
+#[cfg(target_os = "linux")]
+fn sync_dir(dir: &fs::File) -> io::Result<()> {
+    Ok(rustix::fs::fsync(dir)?)
 }
 
 #[cfg(all(unix, not(target_os = "linux")))]
-fn sync_dir_at(path: &Path) -> io::Result<()> {
-    fs::File::open(path)?.sync_all()
+fn sync_dir(dir: &fs::File) -> io::Result<()> {
+    dir.sync_all()
 }
 
 /// Other systems offer no way to sync a directory; there a rename is as durable as the file system makes it.
 #[cfg(not(unix))]
 fn sync_dir_at(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn sync_dir(_dir: &fs::File) -> io::Result<()> {
     Ok(())
 }
 
@@ -434,7 +457,7 @@ mod tests {
         let process = std::process::id() + 1;
         let inherited = shared.try_clone().unwrap();
         let lock = fs::File::open(home.path().join("file")).unwrap();
-        drop(RealLock { file: lock, root: Some(inherited), process });
+        drop(RealLock { file: lock, root: Some(Arc::new(inherited)), process });
         let refused = storage.lock("lock", "another").unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
         let forked = RealFile { file: fs::File::create(home.path().join("other")).unwrap(), process };

@@ -161,6 +161,15 @@ pub trait File: Debug + Send + Sync {
     }
 }
 
+/// Whether `error` says that the process, or the system, can open no more files. The standard library has no kind for it.
+pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    const NO_MORE: [i32; 2] = [23, 24]; // ENFILE and EMFILE, on all of them.
+    #[cfg(not(unix))]
+    const NO_MORE: [i32; 1] = [4]; // ERROR_TOO_MANY_OPEN_FILES
+    error.raw_os_error().is_some_and(|code| NO_MORE.contains(&code))
+}
+
 /// How many interruptions in a row are overcome.
 const INTERRUPTIONS_MAX: u32 = 1_000;
 
