@@ -44,7 +44,8 @@
 //! Nothing here panics on what is on the disk. Damage is an [`Error::Damaged`] with file and offset, and everything
 //! that is not damaged can still be read.
 //!
-//! Features: `json` (default) for JSON without loss; `sim` for a simulated disk, to test crashes of what embeds a log.
+//! Features: `json` (default) for JSON without loss; `metrics` and `tracing` for numbers and spans by the facades of these
+//! names; `sim` for a simulated disk, to test crashes of what embeds a log.
 //!
 //! The format on disk, what an acknowledgement means, and how the code is laid out are in the repository's `docs/`:
 //! `format.md`, `durability.md`, `architecture.md`.
@@ -67,6 +68,7 @@ mod inspect;
 pub mod json;
 mod log;
 mod merkle;
+mod meter;
 pub mod msgpack;
 mod names;
 mod once;
@@ -82,6 +84,7 @@ mod sealed;
 pub mod shape;
 pub mod storage;
 mod sync;
+mod trace;
 mod view;
 mod watch;
 

@@ -17,7 +17,7 @@ fn append(log: &Log) -> Result<u64, Error> {
 /// Runs `act` while no file can be opened; those that are open stay so.
 fn without_files<T>(act: impl FnOnce() -> T) -> T {
     let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limit.clone() }).unwrap();
+    setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limit }).unwrap();
     assert!(std::fs::File::open("/dev/null").is_err(), "the limit does nothing");
     let outcome = act();
     setrlimit(Resource::Nofile, limit).unwrap();

@@ -25,6 +25,9 @@ impl State {
     /// Takes all jobs out of the queue, to be done alone.
     pub(super) fn take_jobs(&mut self) -> VecDeque<Job> {
         self.note_begun_block();
+        if self.queued_bytes > 0 {
+            self.meter.took_off(self.queued_bytes);
+        }
         self.queued_bytes = 0;
         self.taken_seq = self.next_seq;
         let mut jobs = std::mem::take(&mut self.queue);
@@ -80,6 +83,7 @@ impl State {
         self.queue.front_mut()?.fill_block();
         // What can fly is a chunk: see above.
         let Some(Job::Write(chunk)) = self.queue.pop_front() else { return None };
+        self.meter.took_off(self.queued_bytes);
         self.queued_bytes = self.queued_bytes.saturating_sub(chunk.new_bytes());
         self.taken_seq = chunk.end_seq;
         if self.flights.is_empty() {

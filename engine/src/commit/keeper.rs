@@ -70,7 +70,7 @@ impl Committer {
         }
         state.syncing = true;
         drop(state);
-        let writing = Writing(self);
+        let (writing, began) = (Writing(self), self.meter.begin());
         let unsynced = self.lock_writer().unsynced();
         let synced = unsynced.map(|(file, path, seq)| match file.sync() {
             Ok(()) => self.lock_writer().note_durable(seq),
@@ -81,7 +81,10 @@ impl Committer {
         state.syncing = false;
         match synced {
             None => {}
-            Some(Ok(done)) => state.acknowledge(done),
+            Some(Ok(done)) => {
+                self.meter.wrote(began, 0);
+                state.acknowledge(done);
+            }
             Some(Err(error)) => {
                 drop(state);
                 self.fail(error);

@@ -33,6 +33,7 @@ pub(crate) use writer::install;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::meter::{Meter, Wait};
 use crate::options::{Background, Durability, Options};
 use crate::raw::frame::{SEQ_LIMIT, frame_bytes};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -63,6 +64,7 @@ pub(crate) struct Committer {
     options: Options,
     storage: Arc<dyn Storage>,
     view: Arc<View>,
+    meter: Meter,
     preparer: Preparer,
     incarnation: Incarnation,
     state: Mutex<State>,
@@ -85,13 +87,19 @@ enum Goal {
 type Guard<'a> = MutexGuard<'a, State>;
 
 impl Committer {
-    pub(crate) fn new(options: Options, storage: Arc<dyn Storage>, view: Arc<View>, seed: Seed) -> Result<Self> {
+    pub(crate) fn new(
+        options: Options,
+        storage: Arc<dyn Storage>,
+        view: Arc<View>,
+        seed: Seed,
+        meter: &Meter,
+    ) -> Result<Self> {
         // A log whose appends return before their sync is better off with the system's cache.
         let direct = options.direct_io && options.durability != Durability::Written;
         let preparer = Preparer::new(Arc::clone(&storage), seed.log_id, seed.next_ordinal, direct);
         let writer = Writer::new(Arc::clone(&storage), Arc::clone(&view), &seed, options.durability)?;
         Ok(Self {
-            state: Mutex::new(State::new(&options, seed.incarnation, seed.next_seq)),
+            state: Mutex::new(State::new(&options, seed.incarnation, seed.next_seq, meter)),
             changed: Condvar::new(),
             landings: std::array::from_fn(|_| Landing::new()),
             background: Condvar::new(),
@@ -101,6 +109,7 @@ impl Committer {
             options,
             storage,
             view,
+            meter: meter.clone(),
         })
     }
 
@@ -155,13 +164,16 @@ impl Committer {
                 return Err(Error::TooLarge { what: "the log's last seq", found: state.next_seq, limit: SEQ_LIMIT });
             }
             if state.queued_bytes > 0 && state.queued_bytes + frame as usize > self.options.queue_bytes {
+                let began = self.meter.begin();
                 state = self.write_or_wait(state)?;
+                self.meter.waited(began, Wait::Queue);
             } else if let Some(need) = state.need(frame, now) {
                 if matches!(need, Need::Segment { .. }) && !self.may_begin_segment() {
                     // Others go on meanwhile: what is needed afterwards is another question.
                     state = self.wait_for_sealing(state);
                 } else {
-                    state = self.prepare_or_wait(state, need)?;
+                    let prepared = self.prepare_or_wait(state, need);
+                    state = prepared.inspect_err(|error| self.meter.refused(error))?;
                 }
             } else {
                 break;
@@ -311,7 +323,9 @@ impl Committer {
     /// Holds back the beginning of another segment while too many wait to be sealed.
     fn wait_for_sealing<'a>(&'a self, state: Guard<'a>) -> Guard<'a> {
         drop(state);
+        let began = self.meter.begin();
         self.view.segments.wait(None, || self.may_begin_segment());
+        self.meter.waited(began, Wait::Sealing);
         self.lock()
     }
 

@@ -60,14 +60,17 @@ impl Committer {
     /// Writes one chunk, beside others that are being written.
     fn fly<'a>(&'a self, state: Guard<'a>, chunk: Chunk) -> Result<Guard<'a>> {
         drop(state);
-        let writing = Writing(self);
+        let (writing, began) = (Writing(self), self.meter.begin());
         let written = match &chunk.direct {
             Some(direct) => write_all_at(&*direct.durable, &chunk.bytes, chunk.offset),
             None => Err(io::ErrorKind::Unsupported.into()),
         };
         let mut state = self.lock();
         match written {
-            Ok(()) => state.land(chunk),
+            Ok(()) => {
+                self.meter.wrote(began, chunk.new_bytes());
+                state.land(chunk);
+            }
             Err(error) => {
                 drop(state);
                 self.fail(Error::io("write", self.active_path())(error));
@@ -127,8 +130,13 @@ impl Committer {
         let writing = Writing(self);
         let awaited: Vec<_> =
             jobs.iter().filter_map(Job::chunk).filter(|chunk| chunk.is_awaited).map(|chunk| chunk.number).collect();
+        let bytes: usize = jobs.iter().filter_map(Job::chunk).map(Chunk::new_bytes).sum();
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = self.meter.begin();
         let mut done = writer.run(jobs, sync);
+        if done.is_ok() && (bytes > 0 || sync) {
+            self.meter.wrote(began, bytes);
+        }
         // What is prepared here is prepared for the caller, whose append alone fails if there is no space.
         let is_needed = need.is_some();
         let prepared = match (&done, need) {

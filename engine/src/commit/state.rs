@@ -7,6 +7,7 @@ use crate::commit::prepare::PreparedSegment;
 use crate::commit::space::Tail;
 use crate::commit::writer::Done;
 use crate::error::{Error, Result};
+use crate::meter::Meter;
 use crate::options::Options;
 use crate::storage::AlignedBuf;
 use std::collections::VecDeque;
@@ -70,10 +71,11 @@ pub(super) struct State {
     pub(super) segment_bytes: u64,
     pub(super) segment_age: Option<Duration>,
     pub(super) roll_daily: bool,
+    pub(super) meter: Meter,
 }
 
 impl State {
-    pub(super) fn new(options: &Options, incarnation: Incarnation, next_seq: u64) -> Self {
+    pub(super) fn new(options: &Options, incarnation: Incarnation, next_seq: u64, meter: &Meter) -> Self {
         Self {
             next_seq,
             written_seq: next_seq,
@@ -109,6 +111,7 @@ impl State {
             segment_bytes: options.segment_bytes,
             segment_age: options.segment_age,
             roll_daily: options.roll_daily,
+            meter: meter.clone(),
         }
     }
 
@@ -128,7 +131,10 @@ impl State {
     }
 
     pub(super) fn fail(&mut self, error: Error) {
-        self.failed.get_or_insert_with(|| Arc::new(error));
+        if self.failed.is_none() {
+            self.meter.poisoned();
+            self.failed = Some(Arc::new(error));
+        }
         self.queue.clear();
     }
 
@@ -139,6 +145,7 @@ impl State {
 
     /// Takes in how far writing has come.
     pub(super) fn acknowledge(&mut self, done: Done) {
+        self.meter.appended(done.written_seq.saturating_sub(self.written_seq));
         self.written_seq = self.written_seq.max(done.written_seq);
         self.durable_seq = self.durable_seq.max(done.durable_seq);
         self.reuse(done.buffers);

@@ -62,6 +62,7 @@ impl Core {
                 Made::Stopped => return Ok(false),
                 Made::Nothing => sealer.mark(slot.name.ordinal),
                 Made::Index => {
+                    self.meter.indexed();
                     sealer.mark(slot.name.ordinal);
                     return Ok(true);
                 }

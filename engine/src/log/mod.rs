@@ -14,6 +14,7 @@ use crate::batch::Batch;
 use crate::catalog::CatalogWriter;
 use crate::commit::Committer;
 use crate::error::Result;
+use crate::meter::Meter;
 use crate::once::OnceTable;
 use crate::options::{Background, Durability, Options};
 use crate::query::FieldPath;
@@ -59,6 +60,7 @@ pub(crate) struct Core {
     /// The end of what recovery found in the log.
     recovered_end: u64,
     committer: Committer,
+    meter: Meter,
     catalog: CatalogWriter,
     /// The keys of the newest records.
     once: Mutex<OnceTable>,

@@ -4,6 +4,7 @@ use crate::catalog::CatalogWriter;
 use crate::commit::{Committer, Seed};
 use crate::error::{Error, Result};
 use crate::log::{Core, Log, identity, seal, start_threads};
+use crate::meter::{CacheMeter, Meter};
 use crate::names::{IDENTITY, LOCK, is_temporary};
 use crate::once::OnceTable;
 use crate::options::Options;
@@ -11,6 +12,7 @@ use crate::recovery::{inspect, settle};
 use crate::sealed::BlockCache;
 use crate::storage::{DirStorage, Lock, Storage};
 use crate::sync::Mutex;
+use crate::trace::Step;
 use crate::view::{Chain, View};
 use crate::{Incarnation, LogId};
 use std::io;
@@ -65,6 +67,13 @@ impl Options {
     }
 
     fn run(&self, storage: Arc<dyn Storage>, mode: Mode) -> Result<Log> {
+        let step = Step::open(&*storage);
+        let opened = self.take(storage, mode);
+        step.ended(&opened);
+        opened
+    }
+
+    fn take(&self, storage: Arc<dyn Storage>, mode: Mode) -> Result<Log> {
         self.check()?;
         let exists = identity_exists(&*storage)?;
         match mode {
@@ -93,6 +102,18 @@ impl Options {
 
     /// Recovers the log whose lock is held, and opens it.
     pub(crate) fn recover(&self, storage: Arc<dyn Storage>, lock: Box<dyn Lock>) -> Result<Log> {
+        let step = Step::recover(&*storage);
+        let meter = Meter::new(&storage.describe(""));
+        let began = meter.begin();
+        let recovered = self.recover_with(storage, lock, &meter).inspect(|log| {
+            meter.recovered(began, &log.recovery);
+            step.recovered(&log.recovery);
+        });
+        step.ended(&recovered);
+        recovered
+    }
+
+    fn recover_with(&self, storage: Arc<dyn Storage>, lock: Box<dyn Lock>, meter: &Meter) -> Result<Log> {
         let (identity, identity_damage) = identity::read(&*storage)?;
         let log_id = LogId(identity.log_id);
         let random = storage.random().map_err(Error::io("draw a random id for", storage.describe("")))?;
@@ -108,16 +129,18 @@ impl Options {
             view.name_index_fields(fields.to_vec());
         }
         let seed = Seed { log_id, incarnation, next_seq: found.next_seq, next_ordinal: found.next_ordinal };
-        let committer = Committer::new(self.clone(), Arc::clone(&storage), Arc::clone(&view), seed)?;
+        let committer = Committer::new(self.clone(), Arc::clone(&storage), Arc::clone(&view), seed, meter)?;
+        let cache = BlockCache::new(self.cache_bytes, CacheMeter::new(&storage.describe("")));
         let core = Arc::new(Core {
             storage,
             options: self.clone(),
             log_id,
             incarnation,
             view,
-            cache: BlockCache::new(self.cache_bytes),
+            cache,
             recovered_end: found.next_seq,
             committer,
+            meter: meter.clone(),
             catalog,
             once: Mutex::new(OnceTable::default()),
             sealing: Mutex::new(seal::Sealer::default()),

@@ -8,6 +8,7 @@ use crate::log::{Core, Log};
 use crate::names::SegmentName;
 use crate::reader::Source;
 use crate::retention::{RetentionPolicy, RetentionReport, plan};
+use crate::trace::Step;
 use crate::view::{Chain, Segment};
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -26,7 +27,10 @@ impl Log {
     /// the next retention or the next opening removes them; readers count them as removed.
     pub fn retain(&self, policy: &RetentionPolicy) -> Result<RetentionReport> {
         policy.check()?;
-        self.core.retain(policy)
+        let step = Step::retain(&*self.core.storage);
+        let done = self.core.retain(policy).inspect(|report| step.retained(report));
+        step.ended(&done);
+        done
     }
 }
 
@@ -49,7 +53,8 @@ impl Core {
             Ok(plan.report)
         })?;
         let removed = self.catalog.removed();
-        if report.removal.is_some() {
+        if let Some(removal) = &report.removal {
+            self.meter.removed(removal);
             self.retire(&removed);
         }
         self.remove_below(removed.end_seq())?;

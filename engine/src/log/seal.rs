@@ -17,6 +17,7 @@ use crate::sealed::{
     learn_columns, train_dictionary,
 };
 use crate::shape::Shape;
+use crate::trace::Step;
 use crate::view::{Chain, Segment};
 use annals_index::{FileHeader, FileKind, SPECIFIC_BYTES};
 use std::sync::{Arc, PoisonError};
@@ -124,7 +125,19 @@ impl Core {
     /// Seals `run` as one segment. `None` if there is nothing to seal, or the log was closed meanwhile.
     fn seal_run(&self, sealer: &mut Sealer, run: &[Closed]) -> Result<Option<SealReport>> {
         let (Some((first, _)), Some(&(_, end))) = (run.first(), run.last()) else { return Ok(None) };
-        let base_seq = first.name.base_seq;
+        let (base_seq, began) = (first.name.base_seq, self.meter.begin());
+        let step = Step::seal(&*self.storage, base_seq, end);
+        let sealed = self.seal_records(sealer, run, base_seq, end);
+        self.meter.sealed(began, &sealed);
+        if let Ok(Some(report)) = &sealed {
+            step.sealed(report);
+        }
+        step.ended(&sealed);
+        sealed
+    }
+
+    /// Seals `run`, which holds the records from `base_seq` to before `end`.
+    fn seal_records(&self, sealer: &mut Sealer, run: &[Closed], base_seq: u64, end: u64) -> Result<Option<SealReport>> {
         if base_seq == end {
             // Segments without records: nothing to keep.
             self.remove_raws(run, None)?;

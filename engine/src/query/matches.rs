@@ -8,6 +8,7 @@ use super::project::Projection;
 use crate::error::{Error, Result};
 use crate::gap::Gap;
 use crate::log::Log;
+use crate::meter::QueryMeter;
 use crate::raw::{RawLookup, RawSegment};
 use crate::reader::{Reader, Scan, Source};
 use crate::record::{Record, RecordBuf, StoredRecord};
@@ -48,6 +49,13 @@ pub(crate) struct Selection {
     narrowed: Narrowed,
     /// The fields that are indexed, once somebody needed to know.
     indexed: Option<Vec<FieldPath>>,
+    meter: QueryMeter,
+}
+
+impl Drop for Selection {
+    fn drop(&mut self) {
+        self.meter.ended(&self.stats);
+    }
 }
 
 #[derive(Debug)]
@@ -201,6 +209,7 @@ impl Reader {
             segment: None,
             narrowed: Narrowed::Unknown,
             indexed: None,
+            meter: QueryMeter::new(|| self.source().storage.describe("")),
         };
         let mut scan = self.scan(query.range)?;
         // Keys of the records themselves are read alone, unless others are asked about.

@@ -11,6 +11,7 @@ mod verify;
 
 use crate::catalog::{self, Catalog, Hold, Release, Removal};
 use crate::error::{Damage, Error, Result};
+use crate::meter::CacheMeter;
 use crate::names::SegmentName;
 use crate::options::CACHE_BYTES_DEFAULT;
 use crate::query::FieldPath;
@@ -69,8 +70,8 @@ impl Reader {
     /// As [`Reader::open`].
     pub fn open_on(storage: Arc<dyn Storage>) -> Result<Self> {
         let (attachment, log_id, view) = Attachment::open(&storage)?;
-        let (attachment, cache) = (Some(Arc::new(attachment)), BlockCache::new(CACHE_BYTES_DEFAULT));
-        Ok(Self { source: Source { storage, log_id, view, attachment, cache } })
+        let cache = BlockCache::new(CACHE_BYTES_DEFAULT, CacheMeter::new(&storage.describe("")));
+        Ok(Self { source: Source { storage, log_id, view, attachment: Some(Arc::new(attachment)), cache } })
     }
 
     pub(crate) fn live(
@@ -87,7 +88,7 @@ impl Reader {
     /// itself has 8 MiB.
     #[must_use]
     pub fn with_cache(mut self, bytes: usize) -> Self {
-        self.source.cache = BlockCache::new(bytes);
+        self.source.cache = BlockCache::new(bytes, CacheMeter::new(&self.source.storage.describe("")));
         self
     }
 

@@ -10,6 +10,7 @@
 
 use super::kept::KeptBlock;
 use crate::FileId;
+use crate::meter::CacheMeter;
 use arc_swap::{ArcSwapOption, Guard};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,6 +42,7 @@ pub(crate) struct BlockCache {
     /// bits. Only hints: what another thread overwrites is asked for once more.
     asked: Box<[AtomicU64]>,
     hasher: RandomState,
+    meter: CacheMeter,
     /// Held while a block is put in its place, and never while anything is waited for.
     clock: Mutex<Clock>,
 }
@@ -106,7 +108,7 @@ impl std::fmt::Debug for BlockCache {
 
 impl BlockCache {
     /// A cache of at most `bytes` of blocks; `None` if that is 0.
-    pub(crate) fn new(bytes: usize) -> Option<Arc<Self>> {
+    pub(crate) fn new(bytes: usize, meter: CacheMeter) -> Option<Arc<Self>> {
         let sets = (2 * (bytes / BLOCK_BYTES) / WAYS).clamp(*SETS.start(), *SETS.end());
         let notes = (bytes / BYTES_A_NOTE).clamp(*NOTES.start(), *NOTES.end());
         (bytes > 0).then(|| {
@@ -115,6 +117,7 @@ impl BlockCache {
                 places: (0..sets * WAYS).map(|_| Place::default()).collect(),
                 asked: (0..notes).map(|_| AtomicU64::new(0)).collect(),
                 hasher: RandomState::new(),
+                meter,
                 clock: Mutex::default(),
             })
         })
@@ -133,7 +136,7 @@ impl BlockCache {
 
     /// The block at `offset` of `file`, if it is kept.
     pub(super) fn get(&self, file: FileId, offset: u64) -> Option<CachedBlock> {
-        self.set(self.hash(file, offset)).iter().find_map(|place| {
+        let found = self.set(self.hash(file, offset)).iter().find_map(|place| {
             let found = place.load()?;
             found.as_ref().filter(|entry| entry.offset == offset && entry.file == file)?;
             // Written only if that changes it: others look at it, too.
@@ -141,7 +144,9 @@ impl BlockCache {
                 place.is_used.store(true, Ordering::Relaxed);
             }
             Some(CachedBlock(found))
-        })
+        });
+        self.meter.asked(found.is_some());
+        found
     }
 
     /// Notes that the block was asked for. Returns how often it was, this time included and at most [`ASKS_MAX`], since others

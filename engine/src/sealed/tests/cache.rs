@@ -2,6 +2,7 @@
 
 use super::fixture::{columns, dictionary, maps, records, small_blocks, small_columns};
 use crate::FileId;
+use crate::meter::CacheMeter;
 use crate::sealed::BlockBuf;
 use crate::sealed::cache::BlockCache;
 use crate::sealed::kept::KeptBlock;
@@ -48,7 +49,7 @@ fn memory_is_bounded() {
     let sealed = &both()[0];
     let (file, mut buffer) = (sealed.open().unwrap(), BlockBuf::new());
     for bytes in [1_000, 100_000, 1_000_000] {
-        let cache = BlockCache::new(bytes).unwrap();
+        let cache = BlockCache::new(bytes, CacheMeter::new("")).unwrap();
         for n in 0..3_000u64 {
             file.read_block(n as usize % file.block_count().unwrap(), &mut buffer).unwrap();
             let kept = cache.keep(FileId([1; 16]), n, KeptBlock::take(&mut buffer).unwrap());
@@ -58,12 +59,12 @@ fn memory_is_bounded() {
         // Blocks are small here: there are places for no more.
         assert!(bytes < 100_000 || cache.bytes() > 10_000);
     }
-    assert!(BlockCache::new(0).is_none());
+    assert!(BlockCache::new(0, CacheMeter::new("")).is_none());
 }
 
 #[test]
 fn asks_are_counted() {
-    let cache = BlockCache::new(1 << 20).unwrap();
+    let cache = BlockCache::new(1 << 20, CacheMeter::new("")).unwrap();
     let (one, other) = (FileId([1; 16]), FileId([2; 16]));
     for asks in 1..20 {
         assert_eq!(cache.note_asked(one, 7), asks.min(7));
