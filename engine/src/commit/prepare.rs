@@ -106,7 +106,7 @@ impl Preparer {
         let name = temporary(&format!("prepared-{ordinal:010}"));
         let path = self.storage.describe(&name);
         let file_id = FileId(self.storage.random().map_err(Error::io("draw a random id for", path.clone()))?);
-        let file = self.storage.create(&name).map_err(|error| refused_or("create", &path, error))?;
+        let file = self.storage.create(&name).map_err(|error| full_or("create", &path, error))?;
         let prepare = || {
             let direct = if self.is_direct() { self.open_direct(&name, &path)? } else { None };
             fill(&*file, direct.as_ref().filter(|_| zeroed), &path, 0, len)?;
@@ -138,27 +138,27 @@ impl Preparer {
                 self.direct.store(false, Ordering::Relaxed);
                 Ok(None)
             }
-            Err(error) => Err(refused_or("write", path, error)),
+            Err(error) => Err(full_or("write", path, error)),
         }
     }
 }
 
 /// Makes `file`, of which the first `from` bytes are prepared, `to` bytes long; with zeros that are written, if there is a way.
 fn fill(file: &dyn File, direct: Option<&Direct>, path: &str, from: u64, to: u64) -> Result<()> {
-    file.reserve(to).map_err(|error| refused_or("set aside space in", path, error))?;
+    file.reserve(to).map_err(|error| full_or("set aside space in", path, error))?;
     if let Some(direct) = direct {
         let zeros = AlignedBuf::zeros(ZEROS_BYTES.min(to.saturating_sub(from)) as usize);
         let mut at = from;
         while at < to {
             let part = &zeros[..zeros.len().min((to - at) as usize)];
-            write_all_at(&*direct.plain, part, at).map_err(|error| refused_or("write", path, error))?;
+            write_all_at(&*direct.plain, part, at).map_err(|error| full_or("write", path, error))?;
             at += part.len() as u64;
         }
     }
     file.sync().map_err(Error::io("sync", path.to_owned()))
 }
 
-fn refused_or(action: &'static str, path: &str, error: io::Error) -> Error {
+fn full_or(action: &'static str, path: &str, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Error::DiskFull { path: path.to_owned(), source: Arc::new(error) }

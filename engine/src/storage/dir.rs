@@ -189,11 +189,12 @@ impl Storage for DirStorage {
         if !is_same_file(&file, &path)? {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "a process that has just replaced the lock file"));
         }
-        let root = lock_dir(&self.place)?.map(Arc::new);
+        let root = lock_dir(&self.place)?;
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(holder.as_bytes())?;
         let process = std::process::id();
+        let root = root.map(Arc::new);
         let id = root.as_ref().and_then(|dir| identify(&dir.metadata().ok()?));
         let writer = Writer { process, root: root.clone().zip(id).map(|(dir, id)| Root { dir, id }) };
         *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
