@@ -64,6 +64,36 @@ pub enum Error {
         /// The directory.
         path: String,
     },
+    /// The directory is a store of streams, and one log was asked for.
+    #[error("{path} is a store of many streams, not one log: each of its streams is a log in a directory of its own")]
+    IsAStore {
+        /// The directory.
+        path: String,
+    },
+    /// There is no store of streams in the directory.
+    #[error("{path} is not a store of streams: {detail}")]
+    NotAStore {
+        /// The directory.
+        path: String,
+        /// What is there.
+        detail: &'static str,
+    },
+    /// A store has no such stream.
+    #[error("{path} has no stream {name}")]
+    NoStream {
+        /// The store's directory.
+        path: String,
+        /// The stream that was asked for.
+        name: crate::StreamName,
+    },
+    /// A text that can't be the name of a stream.
+    #[error("`{name}` can't be the name of a stream: {detail}; 1 to 80 bytes without control characters can")]
+    StreamName {
+        /// The text, cut and with escapes.
+        name: String,
+        /// What is wrong with it.
+        detail: &'static str,
+    },
     /// A log was to be created where one is.
     #[error("{path} already holds a log")]
     AlreadyExists {

@@ -33,6 +33,10 @@ random_id! {
     LogId
 }
 random_id! {
+    /// The random id of a store of streams, drawn when it is created. Displays as 32 hex digits.
+    StoreId
+}
+random_id! {
     /// The random id of a file, never used twice. Displays as 32 hex digits.
     FileId
 }

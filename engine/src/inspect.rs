@@ -164,7 +164,7 @@ pub fn inspect(path: impl AsRef<Path>, sink: &mut dyn FnMut(Piece)) -> Result<()
             Err(error) => sink(bad(offset, bytes.len() as u64, error.to_string())),
         }
         // Whatever begins with a header of its own and has no name of a log's is treated as its header says.
-        if found.as_ref().is_some_and(|header| header.kind != FileKind::Identity)
+        if found.as_ref().is_some_and(|header| !matches!(header.kind, FileKind::Identity | FileKind::Store))
             && SegmentName::parse(name).is_none()
             && name != CATALOG
         {
@@ -236,6 +236,7 @@ fn header_piece(header: &FileHeader, offset: u64) -> Piece {
         FileKind::Index => "index",
         FileKind::Catalog => "catalog",
         FileKind::Fields => "field index",
+        FileKind::Store => "store identity",
     };
     let what = What::Header {
         file,

@@ -37,6 +37,8 @@
 //!   times in either direction, with several threads if that is asked for, [`Reader::tail`] to follow, [`Reader::verify`] to
 //!   check every byte, hash and link. [`ReadBuffer::only`] and [`Scan::only`] read some fields of records alone.
 //! - [`Reader::query`] finds the records for which a [`Condition`] on their fields holds.
+//! - [`Store`] holds many logs under one directory, one for each stream, with one handle and one budget of memory;
+//!   [`StoreReader`] reads across them.
 //! - [`Repair`] makes a damaged log whole again: everything that can be read is kept, and what can't is a [`Gap`].
 //! - [`Record`] borrows its body, a MessagePack map; [`Record::decode`] makes it a value of a type,
 //!   [`Record::value`] a dynamic one, and `to_json` JSON that is the same as what went in.
@@ -61,6 +63,7 @@ mod columns;
 mod commit;
 mod error;
 mod fields;
+mod footprint;
 mod gap;
 mod ids;
 mod inspect;
@@ -83,6 +86,7 @@ mod retention;
 mod sealed;
 pub mod shape;
 pub mod storage;
+mod store;
 mod sync;
 mod trace;
 mod view;
@@ -97,9 +101,10 @@ pub use batch::Batch;
 pub use catalog::{Hold, Release, Removal};
 pub use error::{Damage, Error, Result};
 pub use gap::Gap;
-pub use ids::{FileId, Incarnation, LogId, Timestamp};
+pub use ids::{FileId, Incarnation, LogId, StoreId, Timestamp};
 pub use inspect::{Piece, What, inspect};
 pub use log::{Log, SealReport, Ticket};
+pub use names::StreamName;
 pub use options::{Background, Codec, Durability, Options};
 pub use query::{Comparison, Condition, ConditionError, FieldPath, Matcher, Matches, Query, QueryStats, Value, field};
 pub use reader::{LogInfo, ReadBuffer, Reader, Scan, ScanRange, SegmentInfo, Tail, VerifyReport};
@@ -108,3 +113,4 @@ pub use recovery::{Dropped, RecoveryReport, Rewritten};
 pub use repair::{Repair, RepairReport, Replaced, Restorable};
 pub use retention::{RetentionPolicy, RetentionReport, Stop};
 pub use storage::Storage;
+pub use store::{Store, StoreMatches, StoreOptions, StoreReader, Stream};

@@ -3,8 +3,16 @@
 //! Segment files are named for the first seq they can hold and an ordinal that counts the files of the log, so that no
 //! name is ever used twice. Names sort in the order of the log.
 
-use crate::raw::frame::SEQ_LIMIT;
+mod stream;
 
+use crate::raw::frame::SEQ_LIMIT;
+pub use stream::StreamName;
+
+/// The identity file of a store of streams. What a store has beside its streams' directories has a dot in its name, which no
+/// such directory has.
+pub(crate) const STORE_IDENTITY: &str = "store.id";
+/// The file whose lock a store's writer holds.
+pub(crate) const STORE_LOCK: &str = "store.lock";
 /// The identity file.
 pub(crate) const IDENTITY: &str = "identity";
 /// The file whose lock the writer holds.

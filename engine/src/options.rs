@@ -2,6 +2,7 @@
 
 use crate::catalog::check_fields;
 use crate::error::{Error, Result};
+use crate::footprint::Footprint;
 use crate::query::FieldPath;
 use crate::raw::frame::FRAME_BYTES_MAX;
 use std::time::Duration;
@@ -88,6 +89,8 @@ pub struct Options {
     pub(crate) cache_bytes: usize,
     /// `None`: those that were named last.
     pub(crate) index_fields: Option<Vec<FieldPath>>,
+    /// No choice of a user's: a store makes it for its streams.
+    pub(crate) footprint: Footprint,
 }
 
 impl Default for Options {
@@ -108,6 +111,7 @@ impl Default for Options {
             once_age: None,
             cache_bytes: CACHE_BYTES_DEFAULT,
             index_fields: None,
+            footprint: Footprint::LOG,
         }
     }
 }

@@ -4,11 +4,12 @@
 //! segments are sealed or retired, since files are only ever unlinked and never changed.
 
 use crate::catalog::Removed;
+use crate::footprint::Footprint;
 use crate::log::fields_of;
 use crate::names::SegmentName;
 use crate::query::FieldPath;
 use crate::raw::RawSegment;
-use crate::sealed::SealedSlot;
+use crate::sealed::{SealedFile, SealedSlot};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex, RwLock};
 use crate::watch::Watch;
@@ -16,10 +17,6 @@ use crate::{Incarnation, LogId, Storage};
 use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
-
-/// How many sealed segments are held open at once. Each takes a file handle and about 150 KiB, most of it for its
-/// dictionary, so that both stay bounded however long the log grows.
-const OPEN_FILES_MAX: usize = 256;
 
 /// How many of the newest sealed segments are asked which fields are indexed.
 const FIELDS_SOUGHT: usize = 8;
@@ -92,6 +89,8 @@ impl Chain {
 #[derive(Debug, Default)]
 pub(crate) struct View {
     chain: ArcSwap<Chain>,
+    /// How many sealed segments are held open at once.
+    open_files_max: usize,
     /// Held while the list of segments is changed, by nobody who reads.
     changing: Mutex<()>,
     /// The sealed segments whose files are open, the one opened first in front.
@@ -112,8 +111,9 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn new(chain: Chain, visible_seq: u64) -> Self {
-        let view = Self { chain: ArcSwap::new(Arc::new(chain)), ..Self::default() };
+    pub(crate) fn new(chain: Chain, visible_seq: u64, footprint: Footprint) -> Self {
+        let chain = ArcSwap::new(Arc::new(chain));
+        let view = Self { chain, open_files_max: footprint.open_files, ..Self::default() };
         view.advance(visible_seq, visible_seq);
         view
     }
@@ -154,11 +154,25 @@ impl View {
         self.segments.notify();
     }
 
-    /// Keeps the number of open files within bounds, now that the file of `slot` is open too.
-    pub(crate) fn note_opened(&self, slot: &Arc<SealedSlot>) {
+    /// The file of a sealed segment, opened at the first need. Keeps the number of open files within bounds.
+    pub(crate) fn open(
+        &self,
+        slot: &Arc<SealedSlot>,
+        storage: &Arc<dyn Storage>,
+        log_id: LogId,
+    ) -> crate::Result<Arc<SealedFile>> {
+        if let Some(file) = slot.opened() {
+            return Ok(file);
+        }
+        let file = slot.file(storage, log_id)?;
+        self.note_opened(slot);
+        Ok(file)
+    }
+
+    fn note_opened(&self, slot: &Arc<SealedSlot>) {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.push_back(Arc::clone(slot));
-        if opened.len() > OPEN_FILES_MAX
+        if opened.len() > self.open_files_max
             && let Some(first) = opened.pop_front()
         {
             first.close();
@@ -170,7 +184,7 @@ impl View {
     pub(crate) fn retire(&self, retired: &[Arc<SealedSlot>], open: impl Fn(&SealedSlot) -> crate::Result<()>) {
         let is_retired = |slot: &Arc<SealedSlot>| retired.iter().any(|retired| Arc::ptr_eq(retired, slot));
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).retain(|slot| !is_retired(slot));
-        for slot in retired.iter().filter(|slot| Arc::strong_count(slot) > 1).take(OPEN_FILES_MAX) {
+        for slot in retired.iter().filter(|slot| Arc::strong_count(slot) > 1).take(self.open_files_max) {
             // One that can't be opened is reported to its reader as removed.
             let _ = open(slot);
         }
@@ -192,7 +206,7 @@ impl View {
             Segment::Raw(_) => None,
         });
         // The newest ones may have gaps, and so no index.
-        let mut indexes = sealed.take(FIELDS_SOUGHT).filter_map(|slot| slot.file(storage, log_id).ok()?.fields());
+        let mut indexes = sealed.take(FIELDS_SOUGHT).filter_map(|slot| self.open(slot, storage, log_id).ok()?.fields());
         indexes.next().map_or_else(Vec::new, |index| fields_of(&index))
     }
 

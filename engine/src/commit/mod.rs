@@ -97,7 +97,7 @@ impl Committer {
         // A log whose appends return before their sync is better off with the system's cache.
         let direct = options.direct_io && options.durability != Durability::Written;
         let preparer = Preparer::new(Arc::clone(&storage), seed.log_id, seed.next_ordinal, direct);
-        let writer = Writer::new(Arc::clone(&storage), Arc::clone(&view), &seed, options.durability)?;
+        let writer = Writer::new(Arc::clone(&storage), Arc::clone(&view), &seed, &options)?;
         Ok(Self {
             state: Mutex::new(State::new(&options, seed.incarnation, seed.next_seq, meter)),
             changed: Condvar::new(),

@@ -15,9 +15,7 @@ use std::sync::Arc;
 pub(super) const SEGMENT_RESERVE_BYTES: u64 = 2 * FRAME_HEADER_BYTES as u64;
 /// What a segment needs besides its records.
 pub(super) const SEGMENT_OVERHEAD_BYTES: u64 = DATA_START + SEGMENT_RESERVE_BYTES;
-/// How much of a file is prepared first. After that it grows, fourfold if it is written directly; otherwise twofold, up to the
-/// largest step.
-const PREPARE_BYTES_FIRST: u64 = 256 << 10;
+/// A file that was prepared in part grows fourfold if it is written directly; otherwise twofold, up to the largest step.
 const PREPARE_BYTES_STEP_MAX: u64 = 8 << 20;
 /// Prepared space gets its zeros while chunks are smaller than this.
 const ZEROED_CHUNK_BYTES_MAX: usize = 64 << 10;
@@ -76,7 +74,7 @@ impl State {
                 prepared: next.prepared,
                 len: needed,
             }),
-            None => Some(Need::Segment { len: needed.max(PREPARE_BYTES_FIRST.min(self.segment_bytes)) }),
+            None => Some(Need::Segment { len: needed.max(self.prepare_bytes()) }),
         }
     }
 
@@ -90,8 +88,13 @@ impl State {
         }
         // A file that grows while it is written to makes its writes wait for what the file system notes of it. So the next
         // is prepared whole, now that it is known to be needed.
-        let len = if tail.direct.is_some() { self.segment_bytes } else { PREPARE_BYTES_FIRST.min(self.segment_bytes) };
+        let len = if tail.direct.is_some() { self.segment_bytes } else { self.prepare_bytes() };
         (self.next.is_none() && tail.offset > self.segment_bytes / 2).then_some(Need::Segment { len })
+    }
+
+    /// How much of a file is prepared first.
+    fn prepare_bytes(&self) -> u64 {
+        self.footprint.prepare_bytes.min(self.segment_bytes)
     }
 
     fn more_space(&self, tail: &Tail, needed: u64) -> Need {

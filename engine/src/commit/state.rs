@@ -8,6 +8,7 @@ use crate::commit::space::Tail;
 use crate::commit::writer::Done;
 use crate::error::{Error, Result};
 use crate::meter::Meter;
+use crate::footprint::Footprint;
 use crate::options::Options;
 use crate::storage::AlignedBuf;
 use std::collections::VecDeque;
@@ -72,6 +73,7 @@ pub(super) struct State {
     pub(super) segment_age: Option<Duration>,
     pub(super) roll_daily: bool,
     pub(super) meter: Meter,
+    pub(super) footprint: Footprint,
 }
 
 impl State {
@@ -112,6 +114,7 @@ impl State {
             segment_age: options.segment_age,
             roll_daily: options.roll_daily,
             meter: meter.clone(),
+            footprint: options.footprint,
         }
     }
 
@@ -155,9 +158,8 @@ impl State {
     pub(super) fn reuse(&mut self, buffers: impl IntoIterator<Item = AlignedBuf>) {
         /// One is being filled while others are being written.
         const SPARE_BUFFERS_MAX: usize = FLIGHTS_MAX + 1;
-        const SPARE_BYTES_MAX: usize = 1 << 20;
         for buffer in buffers {
-            if self.spare.len() < SPARE_BUFFERS_MAX && buffer.capacity() <= SPARE_BYTES_MAX {
+            if self.spare.len() < SPARE_BUFFERS_MAX && buffer.capacity() <= self.footprint.spare_bytes {
                 self.spare.push(buffer);
             }
         }

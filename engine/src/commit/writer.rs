@@ -6,7 +6,7 @@ use crate::commit::head::Head;
 use crate::commit::prepare::PreparedSegment;
 use crate::error::{Error, Result};
 use crate::names::{HEAD, SegmentKind, SegmentName};
-use crate::options::Durability;
+use crate::options::{Durability, Options};
 use crate::raw::frame::{FrameHeader, FrameKind};
 use crate::raw::{RawSegment, Scan, encode_preamble};
 use crate::storage::{AlignedBuf, File, write_all_at};
@@ -24,6 +24,7 @@ pub(crate) struct Writer {
     boot_id: [u8; 16],
     reads_written: bool,
     writes_directly: bool,
+    recent_bytes: usize,
     active: Option<Arc<RawSegment>>,
     ordinal: u64,
     written_seq: u64,
@@ -41,7 +42,7 @@ pub(crate) struct Done {
 }
 
 impl Writer {
-    pub(crate) fn new(storage: Arc<dyn Storage>, view: Arc<View>, seed: &Seed, durability: Durability) -> Result<Self> {
+    pub(crate) fn new(storage: Arc<dyn Storage>, view: Arc<View>, seed: &Seed, options: &Options) -> Result<Self> {
         let head = match storage.open_write(HEAD) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => storage.create(HEAD),
             opened => opened,
@@ -52,8 +53,9 @@ impl Writer {
             storage,
             view,
             incarnation: seed.incarnation,
-            reads_written: durability != Durability::Durable,
+            reads_written: options.durability != Durability::Durable,
             writes_directly: false,
+            recent_bytes: options.footprint.recent_bytes,
             active: None,
             ordinal: seed.next_ordinal.saturating_sub(1),
             written_seq: seed.next_seq,
@@ -126,7 +128,7 @@ impl Writer {
         self.durable_seq = self.written_seq;
         // The zeros that fill its last block are none of its content.
         chunk.bytes.resize((chunk.end_offset - chunk.offset) as usize);
-        Ok(active.recent.push(chunk.offset, chunk.bytes))
+        Ok(active.recent.push(chunk.offset, chunk.bytes, self.recent_bytes))
     }
 
     fn sync(&mut self) -> Result<()> {

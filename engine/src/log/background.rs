@@ -13,7 +13,7 @@ const IDLE: Duration = Duration::from_millis(50);
 /// How often a log that promises no syncs is synced all the same.
 const WRITTEN_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// How long sealing rests after a failure before it tries again.
-const SEAL_RETRY: Duration = Duration::from_secs(5);
+pub(crate) const SEAL_RETRY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Threads {
@@ -48,13 +48,18 @@ fn spawn(name: &str, core: Arc<Core>, run: fn(&Core)) -> Result<JoinHandle<()>> 
     spawned.map_err(Error::io("start a thread for", path))
 }
 
-/// Syncs what waits longer than it may, and writes watermarks when the log is idle.
-fn keep(core: &Core) {
-    let pause = match core.options.durability {
+/// How long what was appended may wait for what is done in the background.
+pub(crate) fn keeping_interval(durability: Durability) -> Duration {
+    match durability {
         Durability::Buffered { interval } => interval,
         Durability::Written => WRITTEN_SYNC_INTERVAL,
         Durability::Durable => IDLE,
-    };
+    }
+}
+
+/// Syncs what waits longer than it may, and writes watermarks when the log is idle.
+fn keep(core: &Core) {
+    let pause = keeping_interval(core.options.durability);
     while core.committer.wait_for_work(pause) {
         // A failure is kept in the committer, and every append returns it.
         if core.committer.tick().unwrap_or(false) {
@@ -75,7 +80,7 @@ impl Drop for Unblock<'_> {
 }
 
 /// Lets other threads have the processor first: whoever appends is in a hurry, and sealing isn't until it holds them up.
-fn give_way() {
+pub(crate) fn give_way() {
     // On Linux every thread has a niceness of its own. Where it can't be changed, nothing is lost but some microseconds.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(10);

@@ -1,8 +1,8 @@
-//! The identity file: what makes a directory a log. docs/format.md, "Identity".
+//! The identity file: what makes a directory a log, or a store of streams. docs/format.md, "Identity".
 
 use crate::LogId;
 use crate::error::{Damage, Error, Result};
-use crate::names::{IDENTITY, SegmentKind, SegmentName, temporary};
+use crate::names::{IDENTITY, STORE_IDENTITY, SegmentKind, SegmentName, temporary};
 use crate::raw::read_header;
 use crate::sealed::read_sealed_header;
 use crate::storage::{Storage, read_exact_at, write_all_at};
@@ -14,10 +14,86 @@ const COPIES: usize = 2;
 /// Bytes of the file.
 pub(crate) const IDENTITY_BYTES: usize = COPIES * HEADER_BYTES;
 
-/// Writes the identity of a new log. When this returns, the log exists and will after any crash.
-pub(crate) fn create(storage: &dyn Storage, log_id: LogId) -> Result<()> {
-    let random = storage.random().map_err(Error::io("draw a random id for", storage.describe(IDENTITY)))?;
-    write(storage, &header(log_id, random, storage.now().as_micros()))
+/// An identity file, of a log or of a store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IdentityFile {
+    name: &'static str,
+    kind: FileKind,
+}
+
+/// That of a log.
+pub(crate) const OF_LOG: IdentityFile = IdentityFile { name: IDENTITY, kind: FileKind::Identity };
+/// That of a store of streams.
+pub(crate) const OF_STORE: IdentityFile = IdentityFile { name: STORE_IDENTITY, kind: FileKind::Store };
+
+impl IdentityFile {
+    /// Whether there is one.
+    pub(crate) fn exists(self, storage: &dyn Storage) -> Result<bool> {
+        match storage.open(self.name) {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+            Err(error) => Err(Error::io("open", storage.describe(self.name))(error)),
+        }
+    }
+
+    /// Writes the identity of a new log or store. When this returns, it exists and will after any crash.
+    pub(crate) fn create(self, storage: &dyn Storage) -> Result<()> {
+        let draw = || storage.random().map_err(Error::io("draw a random id for", storage.describe(self.name)));
+        let header = FileHeader { kind: self.kind, ..header(LogId(draw()?), draw()?, storage.now().as_micros()) };
+        self.write(storage, &header)
+    }
+
+    /// Writes an identity, in place of what is there.
+    fn write(self, storage: &dyn Storage, header: &FileHeader) -> Result<()> {
+        let path = storage.describe(self.name);
+        let name = temporary(self.name);
+        match storage.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
+            _ => {}
+        }
+        let file = storage.create(&name).map_err(Error::io("create", path.clone()))?;
+        write_all_at(&*file, &header.encode().repeat(COPIES), 0).map_err(Error::io("write", path.clone()))?;
+        file.sync().map_err(Error::io("sync", path.clone()))?;
+        storage.rename(&name, self.name).map_err(Error::io("rename", path.clone()))?;
+        storage.sync_dir("").map_err(Error::io("sync", storage.describe("")))
+    }
+
+    /// Reads whichever copy is sound, and what is wrong with the other; `None` if there is no such file, or only damage.
+    pub(crate) fn read(self, storage: &dyn Storage) -> Result<Option<(Option<FileHeader>, Vec<Damage>)>> {
+        let path = storage.describe(self.name);
+        let file = match storage.open(self.name) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            opened => opened.map_err(Error::io("open", path.clone()))?,
+        };
+        let mut damage = Vec::new();
+        let mut identity = None;
+        for copy in 0..COPIES {
+            let offset = (copy * HEADER_BYTES) as u64;
+            let mut bytes = [0; HEADER_BYTES];
+            let decoded = match read_exact_at(&*file, &mut bytes, offset) {
+                Ok(()) => FileHeader::decode(&bytes, self.kind),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(HeaderError::TooShort { found: 0 }),
+                Err(error) => return Err(Error::io("read", path)(error)),
+            };
+            match decoded {
+                Ok(header) => identity = identity.or(Some(header)),
+                Err(error @ (HeaderError::UnknownVersion { .. } | HeaderError::UnsupportedFeatures { .. })) => {
+                    return Err(Error::Unsupported { path, detail: error.to_string() });
+                }
+                Err(error) => {
+                    let detail = error.to_string();
+                    damage.push(Damage { path: path.clone(), offset, detail, first_seq: None, end_seq: None });
+                }
+            }
+        }
+        if file.len().map_err(Error::io("read", path.clone()))? > IDENTITY_BYTES as u64 {
+            let detail = "more bytes than an identity file has".into();
+            damage.push(Damage { path, offset: IDENTITY_BYTES as u64, detail, first_seq: None, end_seq: None });
+        }
+        Ok(Some((identity, damage)))
+    }
 }
 
 fn header(log_id: LogId, file_id: [u8; 16], created_us: i64) -> FileHeader {
@@ -33,19 +109,9 @@ fn header(log_id: LogId, file_id: [u8; 16], created_us: i64) -> FileHeader {
     }
 }
 
-/// Writes an identity, in place of what is there.
+/// Writes a log's identity, in place of what is there.
 pub(crate) fn write(storage: &dyn Storage, header: &FileHeader) -> Result<()> {
-    let path = storage.describe(IDENTITY);
-    let name = temporary(IDENTITY);
-    match storage.remove(&name) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
-        _ => {}
-    }
-    let file = storage.create(&name).map_err(Error::io("create", path.clone()))?;
-    write_all_at(&*file, &header.encode().repeat(COPIES), 0).map_err(Error::io("write", path.clone()))?;
-    file.sync().map_err(Error::io("sync", path.clone()))?;
-    storage.rename(&name, IDENTITY).map_err(Error::io("rename", path.clone()))?;
-    storage.sync_dir("").map_err(Error::io("sync", storage.describe("")))
+    OF_LOG.write(storage, header)
 }
 
 /// As [`read`]; where the identity is lost, the log's id is what all segments agree on whose headers can be read.
@@ -109,41 +175,17 @@ pub(crate) fn told_by_segments(storage: &dyn Storage) -> Result<Option<(FileHead
 /// Reads the log's id from whichever copy is sound, and what is wrong with the other.
 ///
 /// # Errors
-/// [`Error::NotALog`] if there is no identity file, [`Error::Damaged`] if both copies are unusable.
+/// [`Error::NotALog`] or [`Error::IsAStore`] if there is no identity file, [`Error::Damaged`] if both copies are unusable.
 pub(crate) fn read(storage: &dyn Storage) -> Result<(FileHeader, Vec<Damage>)> {
-    let path = storage.describe(IDENTITY);
-    let file = storage.open(IDENTITY).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::NotALog { path: storage.describe("") },
-        _ => Error::io("open", path.clone())(error),
-    })?;
-    let mut damage = Vec::new();
-    let mut identity = None;
-    for copy in 0..COPIES {
-        let offset = (copy * HEADER_BYTES) as u64;
-        let mut bytes = [0; HEADER_BYTES];
-        let decoded = match read_exact_at(&*file, &mut bytes, offset) {
-            Ok(()) => FileHeader::decode(&bytes, FileKind::Identity),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(HeaderError::TooShort { found: 0 }),
-            Err(error) => return Err(Error::io("read", path)(error)),
-        };
-        match decoded {
-            Ok(header) => identity = identity.or(Some(header)),
-            Err(error @ (HeaderError::UnknownVersion { .. } | HeaderError::UnsupportedFeatures { .. })) => {
-                return Err(Error::Unsupported { path, detail: error.to_string() });
-            }
-            Err(error) => {
-                let detail = error.to_string();
-                damage.push(Damage { path: path.clone(), offset, detail, first_seq: None, end_seq: None });
-            }
-        }
+    match OF_LOG.read(storage)? {
+        None => Err(no_log(storage)?),
+        Some((Some(header), damage)) => Ok((header, damage)),
+        Some((None, mut damage)) => Err(Error::Damaged(damage.swap_remove(0))),
     }
-    if file.len().map_err(Error::io("read", path.clone()))? > IDENTITY_BYTES as u64 {
-        let detail = "more bytes than an identity file has".into();
-        damage.push(Damage { path, offset: IDENTITY_BYTES as u64, detail, first_seq: None, end_seq: None });
-    }
-    match (identity, damage.first()) {
-        (Some(header), _) => Ok((header, damage)),
-        (None, Some(first)) => Err(Error::Damaged(first.clone())),
-        (None, None) => unreachable!("every copy is either decoded or damaged"),
-    }
+}
+
+/// Why a directory without an identity file is no log.
+pub(crate) fn no_log(storage: &dyn Storage) -> Result<Error> {
+    let path = storage.describe("");
+    Ok(if OF_STORE.exists(storage)? { Error::IsAStore { path } } else { Error::NotALog { path } })
 }

@@ -27,8 +27,9 @@ use crate::sync::{Mutex, thread_local};
 use crate::view::View;
 use crate::{Incarnation, LogId, Timestamp};
 use background::Threads;
+pub(crate) use background::{SEAL_RETRY, give_way, keeping_interval};
 pub(crate) use fields::{fields_of, index_segment};
-pub(crate) use open::take_lock;
+pub(crate) use open::{take_lock, take_lock_of};
 pub use seal::SealReport;
 use serde::Serialize;
 use std::cell::RefCell;
@@ -144,10 +145,26 @@ impl Log {
     /// # Errors
     /// As [`Log::sync`] and [`Log::seal`].
     pub fn maintain(&self) -> Result<()> {
+        self.keep()?;
+        self.seal_due()
+    }
+
+    /// The part of [`Log::maintain`] that can't wait. Returns whether there will be more to do without another append.
+    pub(crate) fn keep(&self) -> Result<bool> {
         self.core.committer.hurry()?;
-        self.core.committer.tick()?;
-        while self.core.seal_due()? {}
+        self.core.committer.tick()
+    }
+
+    /// The part of [`Log::maintain`] that takes its time.
+    pub(crate) fn seal_due(&self) -> Result<()> {
+        self.seal_segments_due()?;
         self.build_indexes().map(drop)
+    }
+
+    /// Seals segments that are due.
+    pub(crate) fn seal_segments_due(&self) -> Result<()> {
+        while self.core.seal_due()? {}
+        Ok(())
     }
 
     /// Makes the field indexes that sealed segments lack, and waits for it; the background does so otherwise. Returns how many
@@ -216,14 +233,14 @@ impl Log {
     }
 
     fn append_single(&self, push: impl FnOnce(&mut Batch) -> Result<()>) -> Result<u64> {
-        self.with_single(|batch| {
+        Self::with_single(|batch| {
             push(batch)?;
             Ok(self.append_batch(batch)?.start)
         })
     }
 
     /// Does something with an empty batch, whose memory the thread keeps for its next record.
-    fn with_single<T>(&self, act: impl FnOnce(&mut Batch) -> Result<T>) -> Result<T> {
+    pub(crate) fn with_single<T>(act: impl FnOnce(&mut Batch) -> Result<T>) -> Result<T> {
         SINGLE.with(|batch| {
             // An encoder that itself appends to a log would find the thread's batch in use.
             let Ok(mut batch) = batch.try_borrow_mut() else { return act(&mut Batch::new()) };
@@ -235,7 +252,8 @@ impl Log {
         })
     }
 
-    fn shut(&self) -> Result<()> {
+    /// As [`Log::close`], for a log that others may still hold.
+    pub(crate) fn shut(&self) -> Result<()> {
         let closed = self.core.committer.close();
         self.core.view.close();
         if let Some(threads) = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() {

@@ -85,7 +85,7 @@ impl Log {
         if key.len() > KEY_BYTES_MAX {
             return Err(Error::TooLarge { what: "the key", found: key.len() as u64, limit: KEY_BYTES_MAX as u64 });
         }
-        self.with_single(|batch| {
+        Self::with_single(|batch| {
             push(batch)?;
             let seq = self.core.submit_once(key, batch)?;
             Ok(seq..seq + 1)

@@ -5,7 +5,7 @@ use crate::commit::{Committer, Seed};
 use crate::error::{Error, Result};
 use crate::log::{Core, Log, identity, seal, start_threads};
 use crate::meter::{CacheMeter, Meter};
-use crate::names::{IDENTITY, LOCK, is_temporary};
+use crate::names::{LOCK, STORE_IDENTITY, is_temporary};
 use crate::once::OnceTable;
 use crate::options::Options;
 use crate::recovery::{inspect, settle};
@@ -25,6 +25,12 @@ enum Mode {
     Create,
     Open,
     OpenOrCreate,
+}
+
+/// Where blocks of sealed segments are kept for readers.
+enum Cache {
+    Own,
+    Shared(Option<Arc<BlockCache>>),
 }
 
 impl Options {
@@ -61,35 +67,50 @@ impl Options {
         self.run(storage, Mode::OpenOrCreate)
     }
 
-    fn storage_at(&self, path: &Path) -> Arc<dyn Storage> {
+    /// As [`Options::open_or_create_on`], with a block cache that others share.
+    pub(crate) fn open_or_create_with(&self, storage: Arc<dyn Storage>, cache: Option<Arc<BlockCache>>) -> Result<Log> {
+        self.run_with(storage, Mode::OpenOrCreate, Cache::Shared(cache))
+    }
+
+    pub(crate) fn storage_at(&self, path: &Path) -> Arc<dyn Storage> {
         let storage = DirStorage::new(path);
         Arc::new(if self.map_files { storage.with_maps() } else { storage })
     }
 
     fn run(&self, storage: Arc<dyn Storage>, mode: Mode) -> Result<Log> {
+        self.run_with(storage, mode, Cache::Own)
+    }
+
+    fn run_with(&self, storage: Arc<dyn Storage>, mode: Mode, cache: Cache) -> Result<Log> {
         let step = Step::open(&*storage);
-        let opened = self.take(storage, mode);
+        let locked = self.prepare(&storage, mode);
+        let opened = locked.and_then(|lock| self.recover_with(storage, lock, cache));
         step.ended(&opened);
         opened
     }
 
-    fn take(&self, storage: Arc<dyn Storage>, mode: Mode) -> Result<Log> {
+    /// Sees to it that there is a log or not, as `mode` says, and locks it.
+    fn prepare(&self, storage: &Arc<dyn Storage>, mode: Mode) -> Result<Box<dyn Lock>> {
         self.check()?;
-        let exists = identity_exists(&*storage)?;
+        let storage = &**storage;
+        let exists = identity::OF_LOG.exists(storage)?;
         match mode {
             Mode::Create if exists => return Err(Error::AlreadyExists { path: storage.describe("") }),
-            Mode::Open if !exists => return Err(Error::NotALog { path: storage.describe("") }),
+            Mode::Open if !exists => return Err(identity::no_log(storage)?),
             _ => {}
         }
         if !exists {
-            check_empty(&*storage)?;
+            check_empty(storage)?;
             storage.create_dir("").map_err(Error::io("create", storage.describe("")))?;
         }
-        let lock = take_lock(&*storage)?;
+        let lock = take_lock(storage)?;
         // Another process may have created the log before this one got the lock.
-        if !identity_exists(&*storage)? {
-            let id = storage.random().map_err(Error::io("draw a random id for", storage.describe("")))?;
-            identity::create(&*storage, LogId(id))?;
+        if !identity::OF_LOG.exists(storage)? {
+            // Or a store, since it was looked at.
+            if let is_store @ Error::IsAStore { .. } = identity::no_log(storage)? {
+                return Err(is_store);
+            }
+            identity::OF_LOG.create(storage)?;
         } else if mode == Mode::Create {
             return Err(Error::AlreadyExists { path: storage.describe("") });
         } else {
@@ -97,15 +118,19 @@ impl Options {
             // they stand for is relied on from here on: other files are removed for it.
             storage.sync_dir("").map_err(Error::io("sync", storage.describe("")))?;
         }
-        self.recover(storage, lock)
+        Ok(lock)
     }
 
     /// Recovers the log whose lock is held, and opens it.
     pub(crate) fn recover(&self, storage: Arc<dyn Storage>, lock: Box<dyn Lock>) -> Result<Log> {
+        self.recover_with(storage, lock, Cache::Own)
+    }
+
+    fn recover_with(&self, storage: Arc<dyn Storage>, lock: Box<dyn Lock>, cache: Cache) -> Result<Log> {
         let step = Step::recover(&*storage);
         let meter = Meter::new(&storage.describe(""));
         let began = meter.begin();
-        let recovered = self.recover_with(storage, lock, &meter).inspect(|log| {
+        let recovered = self.recover_metered(storage, lock, cache, &meter).inspect(|log| {
             meter.recovered(began, &log.recovery);
             step.recovered(&log.recovery);
         });
@@ -113,7 +138,13 @@ impl Options {
         recovered
     }
 
-    fn recover_with(&self, storage: Arc<dyn Storage>, lock: Box<dyn Lock>, meter: &Meter) -> Result<Log> {
+    fn recover_metered(
+        &self,
+        storage: Arc<dyn Storage>,
+        lock: Box<dyn Lock>,
+        cache: Cache,
+        meter: &Meter,
+    ) -> Result<Log> {
         let (identity, identity_damage) = identity::read(&*storage)?;
         let log_id = LogId(identity.log_id);
         let random = storage.random().map_err(Error::io("draw a random id for", storage.describe("")))?;
@@ -124,13 +155,16 @@ impl Options {
         let catalog = CatalogWriter::new(&found.stored);
         found.report.damaged.splice(0..0, identity_damage);
 
-        let view = Arc::new(View::new(found.chain, found.next_seq));
+        let view = Arc::new(View::new(found.chain, found.next_seq, self.footprint));
         if let Some(fields) = self.index_fields.as_deref().or(found.stored.catalog.fields()) {
             view.name_index_fields(fields.to_vec());
         }
         let seed = Seed { log_id, incarnation, next_seq: found.next_seq, next_ordinal: found.next_ordinal };
         let committer = Committer::new(self.clone(), Arc::clone(&storage), Arc::clone(&view), seed, meter)?;
-        let cache = BlockCache::new(self.cache_bytes, CacheMeter::new(&storage.describe("")));
+        let cache = match cache {
+            Cache::Own => BlockCache::new(self.cache_bytes, CacheMeter::new(&storage.describe(""))),
+            Cache::Shared(cache) => cache,
+        };
         let core = Arc::new(Core {
             storage,
             options: self.clone(),
@@ -151,14 +185,6 @@ impl Options {
     }
 }
 
-fn identity_exists(storage: &dyn Storage) -> Result<bool> {
-    match storage.open(IDENTITY) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Error::io("open", storage.describe(IDENTITY))(error)),
-    }
-}
-
 /// A log is created among no other files: they would be mistaken for its own.
 fn check_empty(storage: &dyn Storage) -> Result<()> {
     let names = match storage.list("") {
@@ -166,17 +192,25 @@ fn check_empty(storage: &dyn Storage) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Error::io("list", storage.describe(""))(error)),
     };
+    if names.iter().any(|name| name == STORE_IDENTITY) {
+        return Err(Error::IsAStore { path: storage.describe("") });
+    }
     match names.into_iter().find(|name| name != LOCK && !is_temporary(name)) {
         Some(found) => Err(Error::NotEmpty { path: storage.describe(""), found }),
         None => Ok(()),
     }
 }
 
-/// Takes the writer's lock.
+/// Takes the writer's lock of a log.
 pub(crate) fn take_lock(storage: &dyn Storage) -> Result<Box<dyn Lock>> {
+    take_lock_of(storage, LOCK)
+}
+
+/// Takes the lock of the writer that `name` stands for.
+pub(crate) fn take_lock_of(storage: &dyn Storage, name: &str) -> Result<Box<dyn Lock>> {
     let holder = format!("process {}, since {} µs after 1970", std::process::id(), storage.now().as_micros());
-    storage.lock(LOCK, &holder).map_err(|error| match error.kind() {
+    storage.lock(name, &holder).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => Error::Locked { path: storage.describe(""), holder: error.to_string() },
-        _ => Error::io("lock", storage.describe(LOCK))(error),
+        _ => Error::io("lock", storage.describe(name))(error),
     })
 }

@@ -63,7 +63,7 @@ impl Log {
     /// # Errors
     /// As [`Log::append`].
     pub fn submit(&self, record: &(impl Serialize + ?Sized)) -> Result<Ticket> {
-        self.with_single(|batch| {
+        Self::with_single(|batch| {
             batch.push(record)?;
             self.submit_batch(batch)
         })

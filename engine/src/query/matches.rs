@@ -37,6 +37,21 @@ pub struct QueryStats {
     pub records_matched: u64,
 }
 
+impl QueryStats {
+    /// What this and `other` did together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            segments: self.segments + other.segments,
+            segments_skipped_by_time: self.segments_skipped_by_time + other.segments_skipped_by_time,
+            segments_skipped_by_index: self.segments_skipped_by_index + other.segments_skipped_by_index,
+            segments_by_index: self.segments_by_index + other.segments_by_index,
+            blocks_read: self.blocks_read + other.blocks_read,
+            records_examined: self.records_examined + other.records_examined,
+            records_matched: self.records_matched + other.records_matched,
+        }
+    }
+}
+
 /// What a scan leaves out beside what its range does.
 #[derive(Debug)]
 pub(crate) struct Selection {
@@ -259,6 +274,12 @@ impl Matches {
                 Ok(Some(record.with_body(&self.body)))
             }
         }
+    }
+
+    /// The record that [`Matches::advance`] returned last.
+    pub(crate) fn current(&self) -> Option<Record<'_>> {
+        let record = self.scan.current()?;
+        Some(if self.projection.is_some() { record.with_body(&self.body) } else { record })
     }
 
     /// The gaps met so far: see [`Scan::gaps`].

@@ -79,6 +79,20 @@ impl Query {
         self
     }
 
+    /// The same for each of so many streams.
+    pub(crate) fn share(&self, streams: usize) -> Self {
+        Self { range: self.range.share(streams), ..self.clone() }
+    }
+
+    pub(crate) fn is_reverse(&self) -> bool {
+        self.range.is_reverse()
+    }
+
+    /// How many records at most.
+    pub(crate) fn records_max(&self) -> u64 {
+        self.limit
+    }
+
     /// At most so many records. Default: all.
     #[must_use]
     pub fn limit(mut self, records: u64) -> Self {

@@ -5,9 +5,6 @@ use crate::sync::RwLock;
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
-/// How much memory is kept.
-const RECENT_BYTES_MAX: usize = 1 << 20;
-
 /// The last chunks of one file, each with the offset of its first byte.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
@@ -15,16 +12,17 @@ pub(crate) struct Recent {
 }
 
 impl Recent {
-    /// Adds the bytes that were written at `offset`. Returns a buffer that is no longer needed, if there is one.
-    pub(crate) fn push(&self, offset: u64, bytes: AlignedBuf) -> Option<AlignedBuf> {
-        if bytes.capacity() > RECENT_BYTES_MAX {
+    /// Adds the bytes that were written at `offset`, and keeps `most` of memory at most. Returns a buffer that is no longer
+    /// needed, if there is one.
+    pub(crate) fn push(&self, offset: u64, bytes: AlignedBuf, most: usize) -> Option<AlignedBuf> {
+        if bytes.capacity() > most {
             self.clear();
             return Some(bytes);
         }
         let mut chunks = self.chunks.write().unwrap_or_else(PoisonError::into_inner);
         chunks.push_back((offset, Arc::new(bytes)));
         let mut unused = None;
-        while chunks.iter().map(|(_, bytes)| bytes.capacity()).sum::<usize>() > RECENT_BYTES_MAX {
+        while chunks.iter().map(|(_, bytes)| bytes.capacity()).sum::<usize>() > most {
             unused = chunks.pop_front().and_then(|(_, bytes)| Arc::into_inner(bytes));
         }
         unused

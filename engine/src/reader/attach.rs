@@ -2,6 +2,7 @@
 
 use crate::commit::{HEAD_BYTES, Head};
 use crate::error::{Error, Result};
+use crate::footprint::Footprint;
 use crate::log::identity;
 use crate::names::HEAD;
 use crate::raw::Scanner;
@@ -43,11 +44,11 @@ struct State {
 
 impl Attachment {
     /// Attaches to the log in `storage`.
-    pub(crate) fn open(storage: &Arc<dyn Storage>) -> Result<(Self, LogId, Arc<View>)> {
+    pub(crate) fn open(storage: &Arc<dyn Storage>, footprint: Footprint) -> Result<(Self, LogId, Arc<View>)> {
         let (identity, _) = identity::read_or_told(&**storage)?;
         let log_id = LogId(identity.log_id);
         let attachment = Self { boot_id: storage.boot_id(), state: Mutex::default() };
-        let view = Arc::new(View::new(Chain::default(), 0));
+        let view = Arc::new(View::new(Chain::default(), 0, footprint));
         attachment.relist(storage, log_id, &view)?;
         Ok((attachment, log_id, view))
     }

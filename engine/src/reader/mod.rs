@@ -11,6 +11,7 @@ mod verify;
 
 use crate::catalog::{self, Catalog, Hold, Release, Removal};
 use crate::error::{Damage, Error, Result};
+use crate::footprint::Footprint;
 use crate::meter::CacheMeter;
 use crate::names::SegmentName;
 use crate::options::CACHE_BYTES_DEFAULT;
@@ -59,7 +60,7 @@ impl Reader {
     /// Opens the log at `path` for reading, on a read-only file system too.
     ///
     /// # Errors
-    /// [`Error::NotALog`], [`Error::Damaged`] if the identity file is lost, and what the operating system says.
+    /// [`Error::NotALog`] or [`Error::IsAStore`], [`Error::Damaged`] if the identity file is lost, and what the operating system says.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_on(Arc::new(DirStorage::new(path.as_ref())))
     }
@@ -69,8 +70,17 @@ impl Reader {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open_on(storage: Arc<dyn Storage>) -> Result<Self> {
-        let (attachment, log_id, view) = Attachment::open(&storage)?;
         let cache = BlockCache::new(CACHE_BYTES_DEFAULT, CacheMeter::new(&storage.describe("")));
+        Self::open_with(storage, cache, Footprint::LOG)
+    }
+
+    /// As [`Reader::open_on`], with a block cache that others may share.
+    pub(crate) fn open_with(
+        storage: Arc<dyn Storage>,
+        cache: Option<Arc<BlockCache>>,
+        footprint: Footprint,
+    ) -> Result<Self> {
+        let (attachment, log_id, view) = Attachment::open(&storage, footprint)?;
         Ok(Self { source: Source { storage, log_id, view, attachment: Some(Arc::new(attachment)), cache } })
     }
 
@@ -261,12 +271,7 @@ impl Source {
 
     /// The file of a sealed segment, opened at the first need.
     pub(crate) fn sealed(&self, slot: &Arc<SealedSlot>) -> Result<Arc<SealedFile>> {
-        if let Some(file) = slot.opened() {
-            return Ok(file);
-        }
-        let file = slot.file(&self.storage, self.log_id)?;
-        self.view.note_opened(slot);
-        Ok(file)
+        self.view.open(slot, &self.storage, self.log_id)
     }
 
     /// Runs `read`, again after a look at the directory if a file was not found: it may have been sealed or retired.

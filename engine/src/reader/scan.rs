@@ -98,6 +98,16 @@ impl ScanRange {
         self
     }
 
+    /// The same for each of so many streams: with threads only where these are fewer.
+    pub(crate) fn share(mut self, streams: usize) -> Self {
+        self.threads = self.threads.div_ceil(streams.max(1));
+        self
+    }
+
+    pub(crate) fn is_reverse(&self) -> bool {
+        self.reverse
+    }
+
     /// Whether some of the seqs of `gap` are in the range. Nobody knows the times of what is missing.
     pub fn includes(&self, gap: &Gap) -> bool {
         gap.first_seq < self.end_seq && self.first_seq < gap.end_seq
@@ -234,6 +244,11 @@ impl Scan {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The record that [`Scan::advance`] returned last.
+    pub(crate) fn current(&self) -> Option<Record<'_>> {
+        self.buffer.current()
     }
 
     /// The gaps met so far, in the order of the scan: records of the range that the log says are missing, whatever their

@@ -18,6 +18,7 @@ mod restore;
 
 use crate::catalog;
 use crate::error::{Damage, Error, Result};
+use crate::footprint::Footprint;
 use crate::log::{identity, take_lock};
 use crate::names::{CATALOG, IDENTITY, QUARANTINE};
 use crate::options::{Background, Options};
@@ -201,6 +202,6 @@ fn is_told(storage: &dyn Storage, damage: &Damage) -> bool {
 
 /// A reader of what was found, as it stands.
 fn reader(storage: &Arc<dyn Storage>, log_id: LogId, found: &Inspected) -> Reader {
-    let view = View::new(found.chain.clone(), found.next_seq);
+    let view = View::new(found.chain.clone(), found.next_seq, Footprint::LOG);
     Reader::live(Arc::clone(storage), log_id, Arc::new(view), None)
 }

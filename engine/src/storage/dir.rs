@@ -172,6 +172,35 @@ impl Storage for DirStorage {
         }
     }
 
+    fn folders(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.place)? {
+            let entry = entry?;
+            // A symbolic link is no directory here, wherever it leads.
+            if let Ok(name) = entry.file_name().into_string()
+                && entry.file_type()?.is_dir()
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn folder(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
+        self.check_writer()?;
+        let place = self.place.join(name);
+        match fs::symlink_metadata(&place) {
+            Ok(found) if !found.is_dir() => {
+                let refused = "it is not a directory; links are not followed here";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, refused));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let (root, map_files) = (self.root.join(name), self.map_files);
+        Ok(Arc::new(Self { root, place, map_files, writer: Mutex::new(None) }))
+    }
+
     fn lock(&self, name: &str, holder: &str) -> io::Result<Box<dyn Lock>> {
         let path = self.path(name);
         let mut file = open_file(OpenOptions::new().read(true).write(true).create(true).truncate(false), &path)?;

@@ -17,7 +17,7 @@ pub mod sim;
 pub(crate) use aligned::{AlignedBuf, BLOCK_BYTES};
 pub use dir::DirStorage;
 
-/// A place that holds the files of one log.
+/// A place that holds the files of one log, or of a store of streams.
 pub trait Storage: Debug + Send + Sync {
     /// How a person would name `name` in this place: a path.
     fn describe(&self, name: &str) -> String;
@@ -94,6 +94,26 @@ pub trait Storage: Debug + Send + Sync {
     /// # Errors
     /// As the operating system says.
     fn sync_dir(&self, folder: &str) -> io::Result<()>;
+
+    /// The names of the folders in the directory itself, in no order. What only leads to a folder elsewhere is left out.
+    /// For a [`crate::Store`] alone.
+    ///
+    /// # Errors
+    /// As the operating system says; [`io::ErrorKind::Unsupported`] where there can be no stores.
+    fn folders(&self) -> io::Result<Vec<String>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The folder `name` of the directory itself as a place of its own, which need not exist yet. For a [`crate::Store`] alone:
+    /// each of its streams is a log in such a place.
+    ///
+    /// # Errors
+    /// As the operating system says; [`io::ErrorKind::InvalidInput`] if what has that name is no folder, or only leads to one;
+    /// [`io::ErrorKind::Unsupported`] where there can be no stores.
+    fn folder(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
+        let _ = name;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Takes the exclusive lock `name`, creating its file if needed, and writes `holder` into it. The lock lasts
     /// until what is returned is dropped.

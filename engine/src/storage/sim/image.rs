@@ -1,7 +1,7 @@
 //! What a crash leaves of a simulated disk.
 
 use super::file::{ChangeKind, FileState};
-use super::names::{Directory, Names, folder_of};
+use super::names::{Directory, Names, folder_of, is_within};
 use super::random::Random;
 use super::world::World;
 use std::sync::Arc;
@@ -54,10 +54,9 @@ pub(super) fn take(world: &World, loss: Loss, seed: u64) -> World {
     }
     let mut folders = directory.folders.clone();
     folders.retain(|folder| !directory.folders_pending.contains(folder) || survives(world.moment, &mut random));
-    names.retain(|name, _| folders.contains("") && folders.contains(folder_of(name)));
-    if !folders.contains("") {
-        folders.clear();
-    }
+    let there = folders.clone();
+    folders.retain(|folder| is_within(&there, folder));
+    names.retain(|name, _| folders.contains(folder_of(name)));
     // A lock ends with its process.
     image.takes_direct = world.takes_direct;
     image.clock_us = world.clock_us;

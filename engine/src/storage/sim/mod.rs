@@ -63,7 +63,7 @@ impl SimDisk {
 
     /// The disk, as the engine sees it.
     pub fn storage(&self) -> Arc<dyn Storage> {
-        Arc::new(SimStorage { world: Arc::clone(&self.world) })
+        Arc::new(SimStorage { world: Arc::clone(&self.world), folder: String::new() })
     }
 
     /// Whether the disk takes direct writes ([`Storage::open_direct`]). It does unless it is told not to.
@@ -198,6 +198,8 @@ impl SimDisk {
 #[derive(Debug)]
 struct SimStorage {
     world: Arc<Mutex<World>>,
+    /// The folder of the disk that this is; the disk's own directory if it is empty.
+    folder: String,
 }
 
 impl SimStorage {
@@ -209,11 +211,20 @@ impl SimStorage {
         Arc::new(SimFile { world: Arc::clone(&self.world), id, direct: false })
     }
 
+    /// The name on the disk of what has the name `name` here.
+    fn path(&self, name: &str) -> String {
+        match (&self.folder[..], name) {
+            ("", name) => name.to_owned(),
+            (folder, "") => folder.to_owned(),
+            (folder, name) => format!("{folder}/{name}"),
+        }
+    }
+
     fn existing(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let id = {
             let mut world = self.lock();
             world.look_whole()?;
-            world.find(name)?
+            world.find(&self.path(name))?
         };
         Ok(self.handle(id))
     }
@@ -221,11 +232,11 @@ impl SimStorage {
 
 impl Storage for SimStorage {
     fn describe(&self, name: &str) -> String {
-        format!("sim:/{name}")
+        format!("sim:/{}", self.path(name))
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
-        self.lock().list(folder)
+        self.lock().list(&self.path(folder))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
@@ -242,40 +253,49 @@ impl Storage for SimStorage {
         if !world.takes_direct {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let id = world.find(name)?;
+        let id = world.find(&self.path(name))?;
         Ok(Arc::new(SimFile { world: Arc::clone(&self.world), id, direct: durable }))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let id = self.lock().create(name)?;
+        let id = self.lock().create(&self.path(name))?;
         Ok(self.handle(id))
     }
 
     fn map(&self, name: &str) -> io::Result<annals_index::Bytes> {
         let mut world = self.lock();
         world.look_whole()?;
-        Ok(annals_index::Bytes::Read(world.files[&world.find(name)?].live.to_vec()))
+        Ok(annals_index::Bytes::Read(world.files[&world.find(&self.path(name))?].live.to_vec()))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.lock().rename(from, to)
+        self.lock().rename(&self.path(from), &self.path(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.lock().remove(name)
+        self.lock().remove(&self.path(name))
     }
 
     fn create_dir(&self, folder: &str) -> io::Result<()> {
-        self.lock().create_dir(folder)
+        self.lock().create_dir(&self.path(folder))
     }
 
     fn sync_dir(&self, folder: &str) -> io::Result<()> {
-        self.lock().sync_dir(folder)
+        self.lock().sync_dir(&self.path(folder))
+    }
+
+    fn folders(&self) -> io::Result<Vec<String>> {
+        self.lock().folders(&self.folder)
+    }
+
+    fn folder(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
+        Ok(Arc::new(Self { world: Arc::clone(&self.world), folder: self.path(name) }))
     }
 
     fn lock(&self, name: &str, holder: &str) -> io::Result<Box<dyn Lock>> {
-        SimStorage::lock(self).take_lock(name, holder)?;
-        Ok(Box::new(SimLock { world: Arc::clone(&self.world), name: name.to_owned() }))
+        let name = self.path(name);
+        SimStorage::lock(self).take_lock(&name, holder)?;
+        Ok(Box::new(SimLock { world: Arc::clone(&self.world), name }))
     }
 
     fn now(&self) -> Timestamp {

@@ -100,16 +100,25 @@ impl Directory {
             }
             !synced
         });
-        // The names of folders stand in the log's directory; that one's stands in its parent.
-        if folder.is_empty() {
-            self.folders_pending.retain(|pending| pending.is_empty());
-        }
+        // The name of a folder stands in the one around it; that of the directory itself stands in its parent.
+        self.folders_pending.retain(|pending| pending.is_empty() || folder_of(pending) != folder);
+    }
+
+    /// The folders in `folder`, without it.
+    pub(super) fn folders_in(&self, folder: &str) -> impl Iterator<Item = &str> {
+        let names = self.folders.iter().filter(move |name| !name.is_empty() && folder_of(name) == folder);
+        names.map(|name| name.rsplit('/').next().unwrap_or(name))
     }
 
     pub(super) fn in_folder(&self, folder: &str) -> impl Iterator<Item = &str> {
         let names = self.live.keys().filter(move |name| folder_of(name) == folder);
         names.map(|name| name.rsplit('/').next().unwrap_or(name))
     }
+}
+
+/// Whether `folder` and all around it are among `folders`.
+pub(super) fn is_within(folders: &BTreeSet<String>, folder: &str) -> bool {
+    folders.contains(folder) && (folder.is_empty() || is_within(folders, folder_of(folder)))
 }
 
 pub(super) fn folder_of(name: &str) -> &str {

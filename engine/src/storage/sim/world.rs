@@ -178,6 +178,14 @@ impl World {
         Ok(self.directory.in_folder(folder).map(str::to_owned).collect())
     }
 
+    pub(super) fn folders(&mut self, folder: &str) -> io::Result<Vec<String>> {
+        self.look_whole()?;
+        if !self.directory.folders.contains(folder) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(self.directory.folders_in(folder).map(str::to_owned).collect())
+    }
+
     pub(super) fn create(&mut self, name: &str) -> io::Result<u64> {
         if self.directory.live.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
