@@ -28,6 +28,7 @@ pub(crate) enum Command {
     Info(commands::info::Args),
     Verify(commands::verify::Args),
     Repair(commands::repair::Args),
+    Streams(commands::streams::Args),
     Seal(commands::seal::Args),
     Retain(commands::retain::Args),
     Hold(commands::hold::Args),
@@ -37,6 +38,22 @@ pub(crate) enum Command {
     Demo(commands::demo::Args),
     Completions(commands::completions::Args),
     Man(commands::man::Args),
+}
+
+/// The store that a command works on.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StoreArg {
+    /// The store's directory
+    #[arg(value_name = "STORE")]
+    pub(crate) store: PathBuf,
+}
+
+/// The log a command works on, or the store.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlaceArg {
+    /// The log's directory, or that of a store of streams
+    #[arg(value_name = "LOG")]
+    pub(crate) path: PathBuf,
 }
 
 /// The log a command works on.

@@ -82,7 +82,12 @@ impl From<annals::Error> for Failure {
     fn from(error: annals::Error) -> Self {
         match &error {
             _ if error.is_damage() => Self::Integrity(error.to_string()),
-            annals::Error::InvalidOption { .. } | annals::Error::Condition(_) => Self::Usage(error.to_string()),
+            annals::Error::InvalidOption { .. } | annals::Error::Condition(_) | annals::Error::StreamName { .. } => {
+                Self::Usage(error.to_string())
+            }
+            annals::Error::IsAStore { path } => Self::Failed(format!(
+                "{error}. `annals streams {path}` lists them; `append` takes --stream or --stream-by."
+            )),
             annals::Error::NotALog { .. } => {
                 Self::Failed(format!("{error}. Check the path; `annals append LOG FILE` creates a log."))
             }

@@ -1,4 +1,6 @@
-//! NDJSON into a log: the one loop behind `append` and `demo`.
+//! NDJSON into a log, or into streams of a store: the one loop behind `append` and `demo`.
+
+mod target;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -8,16 +10,17 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use annals::msgpack::{Reader as MsgPack, Token};
-use annals::{Batch, Error, Log, Ticket};
+use annals::{Error, StreamName};
 use serde::Serialize;
+use target::{Pending, text_of};
 
 use crate::failure::{Failure, Result};
 use crate::input::{self, LINE_BYTES_MAX, Piece, Source};
 use crate::interrupt::interrupted;
 use crate::output::{count, note};
 use crate::progress::bytes_bar;
-use crate::time::{TimeSource, find_path};
+use crate::time::TimeSource;
+pub(crate) use target::Target;
 
 /// A batch is appended when its records take so many bytes, however few they are. One more record of the largest size
 /// still fits a frame.
@@ -53,6 +56,9 @@ pub(crate) struct Counts {
     /// Seqs of the records that were appended.
     #[serde(flatten)]
     pub(crate) seqs: Seqs,
+    /// The same of each stream of a store.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) streams: BTreeMap<StreamName, Seqs>,
     /// Lines read, whatever was in them.
     pub(crate) lines: u64,
     /// Lines with nothing in them.
@@ -69,6 +75,18 @@ pub(crate) struct Counts {
     pub(crate) bytes_read: u64,
     /// Bytes of the lines, decompressed.
     pub(crate) bytes_plain: u64,
+}
+
+impl Counts {
+    fn add(&mut self, stream: Option<&StreamName>, appended: &Range<u64>) {
+        let Some(name) = stream else { return self.seqs.add(appended) };
+        // Seqs are those of one stream each.
+        self.seqs.records += appended.end - appended.start;
+        match self.streams.get_mut(name) {
+            Some(seqs) => seqs.add(appended),
+            None => self.streams.entry(name.clone()).or_default().add(appended),
+        }
+    }
 }
 
 /// A dense run of seqs.
@@ -92,8 +110,8 @@ impl Seqs {
 
 /// Appends the lines of `sources`. What was appended counts even where the ingest stopped early, for the reason returned
 /// beside it; syncing is left to the caller.
-pub(crate) fn ingest(log: &Log, sources: Vec<Source>, options: Options) -> (Counts, Result<()>) {
-    let mut ingest = match Ingest::new(log, &sources, options) {
+pub(crate) fn ingest(target: Target<'_>, sources: Vec<Source>, options: Options) -> (Counts, Result<()>) {
+    let mut ingest = match Ingest::new(target, &sources, options) {
         Ok(ingest) => ingest,
         Err(failure) => return (Counts::default(), Err(failure)),
     };
@@ -105,56 +123,29 @@ pub(crate) fn ingest(log: &Log, sources: Vec<Source>, options: Options) -> (Coun
 }
 
 struct Ingest<'a> {
-    log: &'a Log,
+    pending: Pending<'a>,
     options: Options,
     names: Vec<String>,
     /// The input being read, and the line in it, from 1.
     source: usize,
     line: u64,
     in_oversize: bool,
-    batch: Batch,
-    keyed: Keyed,
     body: Vec<u8>,
     rejects: Option<Rejects>,
     counts: Counts,
 }
 
-/// What takes the place of the batch where records have keys: those that were submitted, and not waited for yet.
-#[derive(Default)]
-struct Keyed {
-    /// The one that becomes durable last.
-    last: Option<Ticket>,
-    /// The seqs of those that are new.
-    seqs: Option<Range<u64>>,
-    records: usize,
-    bytes: usize,
-}
-
-impl Keyed {
-    /// Adds a record that is new, of `bytes` bytes.
-    fn add(&mut self, ticket: Ticket, bytes: usize) {
-        let seqs = ticket.seqs();
-        let first = self.seqs.as_ref().map_or(seqs.start, |known| known.start);
-        self.seqs = Some(first..seqs.end);
-        self.last = Some(ticket);
-        self.records += 1;
-        self.bytes += bytes;
-    }
-}
-
 impl<'a> Ingest<'a> {
-    fn new(log: &'a Log, sources: &[Source], options: Options) -> Result<Self> {
+    fn new(target: Target<'a>, sources: &[Source], options: Options) -> Result<Self> {
         let rejects = options.rejects.as_deref().map(Rejects::open).transpose()?;
         let names = sources.iter().map(Source::name).collect();
         Ok(Self {
-            log,
+            pending: Pending::new(target),
             options,
             names,
             source: 0,
             line: 0,
             in_oversize: false,
-            batch: Batch::new(),
-            keyed: Keyed::default(),
             body: Vec::new(),
             rejects,
             counts: Counts::default(),
@@ -216,8 +207,7 @@ impl<'a> Ingest<'a> {
                 return self.reject(raw, true);
             }
         }
-        let (records, bytes) = (self.batch.len() + self.keyed.records, self.batch.bytes() + self.keyed.bytes);
-        match records >= self.options.batch_records || bytes >= BATCH_BYTES {
+        match self.pending.records() >= self.options.batch_records || self.pending.bytes() >= BATCH_BYTES {
             true => self.append_batch(),
             false => Ok(()),
         }
@@ -234,18 +224,16 @@ impl<'a> Ingest<'a> {
         if found.is_none() && self.options.strict_time {
             return Err(self.options.times.nothing_found());
         }
-        let timestamp = found.map(|found| found.timestamp);
+        let timestamp = self.pending.time_of(found.map(|found| found.timestamp));
+        let stream = self.pending.stream_of(&self.body)?;
         match &self.options.once_key {
-            None => self.batch.push_raw(timestamp, &self.body).map_err(|error| error.to_string())?,
+            None => self.pending.push(stream, timestamp, &self.body)?,
             Some(field) => {
                 let key = key_of(&self.body, field)?;
-                let next = self.log.next_seq();
-                match self.log.submit_once_raw(&key, timestamp, &self.body) {
-                    Ok(ticket) if ticket.seqs().start == next => self.keyed.add(ticket, self.body.len()),
-                    Ok(ticket) => {
+                match self.pending.submit_once(stream, &key, timestamp, &self.body) {
+                    Ok(true) => {}
+                    Ok(false) => {
                         self.counts.known_keys += 1;
-                        // The record that it repeats may still be on its way.
-                        let _ = self.keyed.last.get_or_insert(ticket);
                         return Ok(Ok(()));
                     }
                     Err(error) => return Ok(Err(append_failure(error))),
@@ -302,20 +290,8 @@ impl<'a> Ingest<'a> {
     }
 
     fn append_batch(&mut self) -> Result<()> {
-        let keyed = std::mem::take(&mut self.keyed);
-        if let Some(last) = keyed.last {
-            last.wait().map_err(append_failure)?;
-            if let Some(seqs) = keyed.seqs {
-                self.counts.seqs.add(&seqs);
-            }
-        }
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let appended = self.log.append_batch(&mut self.batch);
-        self.batch.clear();
-        self.counts.seqs.add(&appended.map_err(append_failure)?);
-        Ok(())
+        let counts = &mut self.counts;
+        self.pending.append(&mut |stream, seqs| counts.add(stream, &seqs)).map_err(append_failure)
     }
 
     fn finish_rejects(&mut self) -> Result<()> {
@@ -325,11 +301,8 @@ impl<'a> Ingest<'a> {
 
 /// The idempotency key in the field `path` of the record `body`: a string, or an integer in decimal digits.
 fn key_of(body: &[u8], path: &str) -> Result<Vec<u8>, String> {
-    let key = match find_path(body, path).and_then(|value| MsgPack::new(value).token().ok()) {
-        Some(Token::Str(text)) => text.as_bytes().to_vec(),
-        Some(Token::UInt(integer)) => integer.to_string().into_bytes(),
-        Some(Token::Int(integer)) => integer.to_string().into_bytes(),
-        _ => return Err(format!("no string and no integer in the field {path}, which is to hold the key")),
+    let Some(key) = text_of(body, path).map(String::into_bytes) else {
+        return Err(format!("no string and no integer in the field {path}, which is to hold the key"));
     };
     match key.len() {
         1..=KEY_BYTES_MAX => Ok(key),

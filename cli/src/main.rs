@@ -11,6 +11,8 @@ mod ingest;
 mod input;
 mod interrupt;
 mod output;
+mod per_stream;
+mod place;
 mod progress;
 mod range;
 mod records;

@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
-use annals::{Error, Gap, Matches, Record};
+use annals::{Error, Gap, Record, StreamName};
 
 use crate::failure::{Failure, Result};
 use crate::output::{Out, STDOUT_BUFFER_BYTES, note, plural};
+use crate::place::Found;
 use crate::time::Rfc3339;
 
 /// So many damaged places are named on stderr; the others are only counted.
@@ -14,7 +15,7 @@ const DAMAGE_NAMED: u64 = 20;
 /// The option for records in their envelope.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct MetaArgs {
-    /// Wrap each record: {"_seq":…,"_time":"…","record":{…}}
+    /// Wrap each record: {"_seq":…,"_time":"…","record":{…}}; of a store, with "_stream":"…" before that
     #[arg(long)]
     pub(crate) meta: bool,
 }
@@ -43,11 +44,20 @@ impl Printer {
 
     /// Prints one record.
     pub(crate) fn record(&mut self, record: Record<'_>) -> Result<()> {
+        self.record_of(None, record)
+    }
+
+    /// Prints one record of a stream, if it is of one.
+    fn record_of(&mut self, stream: Option<&StreamName>, record: Record<'_>) -> Result<()> {
         let start = self.lines.len();
         if self.meta.meta {
-            // Writing to a Vec can't fail.
+            self.lines.push(b'{');
+            // Writing to a Vec can't fail, nor can a text be no JSON.
+            if let Some(name) = stream.and_then(|name| serde_json::to_string(name).ok()) {
+                let _ = write!(self.lines, r#""_stream":{name},"#);
+            }
             let _ =
-                write!(self.lines, r#"{{"_seq":{},"_time":"{}","record":"#, record.seq(), Rfc3339(record.timestamp()));
+                write!(self.lines, r#""_seq":{},"_time":"{}","record":"#, record.seq(), Rfc3339(record.timestamp()));
         }
         record.to_json(&mut self.lines).inspect_err(|_| self.lines.truncate(start))?;
         self.lines.extend_from_slice(if self.meta.meta { b"}\n" } else { b"\n" });
@@ -63,8 +73,12 @@ impl Printer {
     /// Reports damage, or that records were removed meanwhile, and returns, so that all others can still be printed; returns
     /// any other error.
     pub(crate) fn survive(&mut self, error: Error) -> Result<()> {
+        self.survive_of(None, error)
+    }
+
+    fn survive_of(&mut self, stream: Option<&StreamName>, error: Error) -> Result<()> {
         if let Error::Removed(removal) = &error {
-            note(format_args!("annals: {removal}"));
+            note(format_args!("annals: {}{removal}", Of(stream)));
             return Ok(());
         }
         if !error.is_damage() {
@@ -80,27 +94,43 @@ impl Printer {
     }
 
     /// Prints the records that a query finds, and goes on past damage.
-    pub(crate) fn matches(&mut self, mut matches: Matches) -> Result<()> {
-        loop {
-            match matches.advance() {
-                Ok(Some(record)) => self.record(record)?,
-                Ok(None) => break,
-                Err(error) => self.survive(error)?,
+    pub(crate) fn matches(&mut self, found: Found) -> Result<()> {
+        match found {
+            Found::Log(mut matches) => {
+                loop {
+                    match matches.advance() {
+                        Ok(Some(record)) => self.record(record)?,
+                        Ok(None) => break,
+                        Err(error) => self.survive(error)?,
+                    }
+                }
+                self.gaps(matches.gaps());
+            }
+            Found::Streams(mut matches) => {
+                loop {
+                    match matches.advance() {
+                        Ok(Some((stream, record))) => self.record_of(Some(stream), record)?,
+                        Ok(None) => break,
+                        Err(error) => self.survive_of(matches.stream(), error)?,
+                    }
+                }
+                matches.gaps().for_each(|(stream, gap)| self.gap(Some(stream), gap));
             }
         }
-        self.gaps(matches.gaps());
         Ok(())
     }
 
     /// Tells of gaps: the log itself says what is missing, so that is no damage.
     pub(crate) fn gaps(&mut self, gaps: &[Gap]) {
-        for gap in gaps {
-            self.gaps += 1;
-            match self.gaps {
-                ..=DAMAGE_NAMED => note(format_args!("annals: gap: {gap}")),
-                number if number == DAMAGE_NAMED + 1 => note("annals: more gaps are met; `annals verify` lists all"),
-                _ => {}
-            }
+        gaps.iter().for_each(|gap| self.gap(None, gap));
+    }
+
+    fn gap(&mut self, stream: Option<&StreamName>, gap: &Gap) {
+        self.gaps += 1;
+        match self.gaps {
+            ..=DAMAGE_NAMED => note(format_args!("annals: gap: {}{gap}", Of(stream))),
+            number if number == DAMAGE_NAMED + 1 => note("annals: more gaps are met; `annals verify` lists all"),
+            _ => {}
         }
     }
 
@@ -121,5 +151,14 @@ impl Printer {
                 plural(places, "place")
             ))),
         }
+    }
+}
+
+/// The stream that something is said of, for a message.
+struct Of<'a>(Option<&'a StreamName>);
+
+impl std::fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.map_or(Ok(()), |name| write!(f, "stream {name}: "))
     }
 }

@@ -1,36 +1,46 @@
 //! `annals append`: NDJSON into a log.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use annals::{Durability, Log, LogId, RecoveryReport};
+use annals::{Durability, Log, LogId, RecoveryReport, Store, StoreId, StoreOptions, StreamName};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::args::{LogArg, PresetArg};
+use crate::args::{PlaceArg, PresetArg};
 use crate::condition::IndexArgs;
 use crate::failure::{Failure, Result};
-use crate::ingest::{self, Counts};
+use crate::ingest::{self, Counts, Target};
 use crate::input::Source;
 use crate::interrupt;
 use crate::output::{self, Format, count, note, plural};
+use crate::place::{allow_many_files, parse_stream, stream_options};
 use crate::time::TimeSource;
 
 /// How long a record may stay unsynced under `--durability buffered`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Append NDJSON to a log, and create the log if there is none.
+/// Append NDJSON to a log, or to streams of a store, and create what is missing.
 ///
 /// Input is one JSON object a line, plain, gzip or Zstandard, told by content. Appends in batches and returns when
 /// everything is synced; the summary goes to stderr, or with --output json to stdout.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    log: LogArg,
+    place: PlaceArg,
 
     /// NDJSON files; `-` is standard input, which is also what is read if none is given
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    /// LOG is a store of streams: append to this one
+    #[arg(long, value_name = "NAME", value_parser = parse_stream, conflicts_with = "stream_by")]
+    stream: Option<StreamName>,
+
+    /// LOG is a store of streams: append each record to the stream that this field of it names, a string or an integer
+    #[arg(long, value_name = "FIELD")]
+    stream_by: Option<String>,
 
     /// The field that holds a record's time; dots lead into objects [default: the common names, as the manual lists them]
     #[arg(long, value_name = "NAME")]
@@ -95,7 +105,10 @@ enum Level {
 #[derive(Serialize)]
 struct Summary {
     log: String,
-    log_id: LogId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_id: Option<LogId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_id: Option<StoreId>,
     #[serde(flatten)]
     counts: Counts,
     seconds: f64,
@@ -107,40 +120,33 @@ struct Summary {
     stopped: Option<String>,
     /// What opening the log found; `null` if there was nothing to recover.
     recovery: Option<RecoveryReport>,
+    /// The same of streams.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    recoveries: BTreeMap<StreamName, RecoveryReport>,
+}
+
+/// What is appended to, open.
+enum Opened {
+    Log(Log),
+    Store(Store),
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let sources = sources(args.files)?;
+    let sources = sources(&args.files)?;
     interrupt::install()?;
     let started = Instant::now();
-    let mut options = args.preset.options().roll_daily(args.roll_daily).durability(match args.durability {
-        Level::Durable => Durability::Durable,
-        Level::Written => Durability::Written,
-        Level::Buffered => Durability::Buffered { interval: SYNC_INTERVAL },
-    });
-    if let Some(bytes) = args.segment_bytes {
-        options = options.segment_bytes(bytes);
-    }
-    if let Some(records) = args.once_records {
-        options = options.once_records(records);
-    }
-    let log = args.index.apply(options).open_or_create(&args.log.log)?;
-    tell_recovery(&log);
-
-    let ingest = ingest::Options {
-        times: args.time_field.map_or(TimeSource::CommonNames, TimeSource::Field),
-        strict_time: args.strict_time,
-        batch_records: args.batch as usize,
-        rejects: args.rejects,
-        once_key: args.once_key,
+    let opened = args.open()?;
+    let (counts, outcome) = ingest::ingest(args.target(&opened)?, sources, args.ingest());
+    let (log_id, store_id, recovery) = match &opened {
+        Opened::Log(log) => (Some(log.id()), None, Some(log.recovery().clone()).filter(|recovery| !recovery.clean)),
+        Opened::Store(store) => (None, Some(store.id()), None),
     };
-    let (counts, outcome) = ingest::ingest(&log, sources, ingest);
-    let (log_id, recovery) = (log.id(), log.recovery().clone());
-    let synced = log.sync().map(|_| ()).and_then(|()| log.close()).map_err(Failure::from);
+    let (synced, recoveries) = opened.close();
 
     let summary = Summary {
-        log: args.log.log.display().to_string(),
+        log: args.place.path.display().to_string(),
         log_id,
+        store_id,
         counts,
         seconds: started.elapsed().as_secs_f64(),
         synced: synced.is_ok(),
@@ -149,7 +155,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
             Failure::Interrupted => "interrupted".to_owned(),
             failure => failure.to_string(),
         }),
-        recovery: (!recovery.clean).then_some(recovery),
+        recovery,
+        recoveries,
     };
     let printed = match args.output {
         None | Some(Format::Table) => {
@@ -161,21 +168,87 @@ pub(crate) fn run(args: Args) -> Result<()> {
     synced.and(outcome).and(printed)
 }
 
-fn sources(files: Vec<PathBuf>) -> Result<Vec<Source>> {
+impl Args {
+    /// Opens the log, or the store if streams are named.
+    fn open(&self) -> Result<Opened> {
+        let is_store = self.stream.is_some() || self.stream_by.is_some();
+        let mut options = self.preset.options();
+        if is_store {
+            options = stream_options(options);
+        }
+        options = options.roll_daily(self.roll_daily).durability(match self.durability {
+            Level::Durable => Durability::Durable,
+            Level::Written => Durability::Written,
+            Level::Buffered => Durability::Buffered { interval: SYNC_INTERVAL },
+        });
+        if let Some(bytes) = self.segment_bytes {
+            options = options.segment_bytes(bytes);
+        }
+        if let Some(records) = self.once_records {
+            options = options.once_records(records);
+        }
+        options = self.index.apply(options);
+        if is_store {
+            allow_many_files();
+            return Ok(Opened::Store(StoreOptions::new().streams(options).open_or_create(&self.place.path)?));
+        }
+        let log = options.open_or_create(&self.place.path)?;
+        tell_recovery(log.recovery());
+        Ok(Opened::Log(log))
+    }
+
+    /// Where the records go.
+    fn target<'a>(&self, opened: &'a Opened) -> Result<Target<'a>> {
+        Ok(match (opened, &self.stream, &self.stream_by) {
+            (Opened::Log(log), _, _) => Target::Log(log),
+            (Opened::Store(store), Some(name), _) => Target::Stream(store.stream(name.as_str())?),
+            (Opened::Store(store), None, field) => Target::By(store, field.clone().unwrap_or_default()),
+        })
+    }
+
+    fn ingest(&self) -> ingest::Options {
+        ingest::Options {
+            times: self.time_field.clone().map_or(TimeSource::CommonNames, TimeSource::Field),
+            strict_time: self.strict_time,
+            batch_records: self.batch as usize,
+            rejects: self.rejects.clone(),
+            once_key: self.once_key.clone(),
+        }
+    }
+}
+
+impl Opened {
+    /// Syncs and closes it. Returns what opening streams of a store has found.
+    fn close(self) -> (Result<()>, BTreeMap<StreamName, RecoveryReport>) {
+        match self {
+            Self::Log(log) => {
+                let synced = log.sync().map(|_| ()).and_then(|()| log.close());
+                (synced.map_err(Failure::from), BTreeMap::new())
+            }
+            Self::Store(store) => {
+                let recoveries: BTreeMap<_, _> = store.recoveries().into_iter().collect();
+                recoveries.values().for_each(tell_recovery);
+                // Closing a stream syncs it.
+                (store.close().map_err(Failure::from), recoveries)
+            }
+        }
+    }
+}
+
+fn sources(files: &[PathBuf]) -> Result<Vec<Source>> {
     if files.is_empty() {
         return Ok(vec![Source::Stdin]);
     }
     if files.iter().filter(|file| *file == Path::new("-")).count() > 1 {
         return Err(Failure::Usage("`-` is given twice, but standard input can be read only once".to_owned()));
     }
-    let sources: Vec<_> = files.into_iter().map(Source::from_argument).collect();
+    let sources: Vec<_> = files.iter().cloned().map(Source::from_argument).collect();
     sources.iter().try_for_each(|source| source.check().map(|_| ()))?;
     Ok(sources)
 }
 
 /// Tells the person what opening the log found, if that was anything but a clean end.
-pub(crate) fn tell_recovery(log: &Log) {
-    let recovery = log.recovery();
+pub(crate) fn tell_recovery(recovery: &RecoveryReport) {
     for damage in &recovery.damaged {
         note(format_args!("annals: warning: {damage}; `annals verify` checks the whole log"));
     }
@@ -194,12 +267,17 @@ pub(crate) fn tell_recovery(log: &Log) {
 impl Summary {
     fn text(&self) -> String {
         let counts = &self.counts;
+        let streams = match counts.streams.len() as u64 {
+            0 => String::new(),
+            streams => format!(" in {}", plural(streams, "stream")),
+        };
         let seqs = match (counts.seqs.first_seq, counts.seqs.end_seq) {
             (Some(first), Some(end)) => format!(" (seqs {first} to {})", end - 1),
             _ => String::new(),
         };
         let synced = if self.synced { "synced" } else { "NOT all synced" };
-        let mut text = format!("appended {} to {}{seqs}, {synced}", plural(counts.seqs.records, "record"), self.log);
+        let mut text =
+            format!("appended {} to {}{streams}{seqs}, {synced}", plural(counts.seqs.records, "record"), self.log);
         let rate = counts.bytes_plain as f64 / self.seconds.max(1e-6);
         text += &format!(
             "\n  {}, {} blank, {} rejected; {} in {:.2} s ({}/s)",

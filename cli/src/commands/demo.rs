@@ -69,7 +69,7 @@ fn append_and_seal(path: &Path) -> Result<(u64, SealReport)> {
         once_key: None,
     };
     let started = Instant::now();
-    let (counts, outcome) = ingest::ingest(&log, sources, options);
+    let (counts, outcome) = ingest::ingest(ingest::Target::Log(&log), sources, options);
     outcome?;
     let durable = log.sync()?;
     say(&format!(

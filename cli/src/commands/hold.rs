@@ -99,7 +99,7 @@ fn list(reader: &Reader, released: bool) -> Result<Vec<Listed>> {
 
 fn change<T>(args: &Args, change: impl FnOnce(&Log) -> annals::Result<T>) -> Result<T> {
     let log = Options::new().background(Background::Manual).open(&args.log.log)?;
-    tell_recovery(&log);
+    tell_recovery(log.recovery());
     let changed = change(&log)?;
     log.close()?;
     Ok(changed)

@@ -44,7 +44,7 @@ struct Indexed {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let options = Options::new().background(Background::Manual);
     let log = options.open(&args.log.log)?;
-    tell_recovery(&log);
+    tell_recovery(log.recovery());
     let fields = log.indexed_fields();
     log.close()?;
     let fields = changed(fields, &args.fields, &args.drop)?;

@@ -2,32 +2,49 @@
 
 use std::fmt::Write;
 
-use annals::{LogInfo, Reader, SegmentInfo, Timestamp};
+use annals::{LogInfo, SegmentInfo, Timestamp};
 
-use crate::args::LogArg;
+use crate::args::PlaceArg;
 use crate::failure::{Failure, Result};
 use crate::output::{OutputArgs, bytes, count, facts, grid, plural, report};
+use crate::per_stream::{OfStore, OfStream};
+use crate::place::{Place, StreamArgs};
 use crate::time::Rfc3339;
 
 /// Segments shown in the table; JSON has all of them.
 const SEGMENTS_SHOWN: usize = 40;
 
-/// Show what a log holds: records, times, segments, sizes.
+/// Show what a log holds, or each stream of a store: records, times, segments, sizes.
 ///
 /// Reads headers and trailers only, so it is quick however large the log is. `annals verify` reads everything.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    log: LogArg,
+    place: PlaceArg,
+
+    #[command(flatten)]
+    streams: StreamArgs,
 
     #[command(flatten)]
     output: OutputArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let info = Reader::open(&args.log.log)?.info()?;
+    let reader = match args.streams.open(&args.place.path)? {
+        Place::Log(reader) => reader,
+        Place::Streams(store, names) => {
+            let info = |name| {
+                let info = store.stream(&name).and_then(|stream| stream.info());
+                OfStream::new(name, info)
+            };
+            let listed = OfStore::new(&store, names.into_iter().map(info).collect::<Result<Vec<_>>>()?);
+            listed.print(args.output.format(), table)?;
+            return listed.check(|info| unreadable(info) > 0);
+        }
+    };
+    let info = reader.info()?;
     report(args.output.format(), &info, || table(&info))?;
-    match info.segments.iter().filter(|segment| segment.error.is_some()).count() {
+    match unreadable(&info) {
         0 => Ok(()),
         damaged => Err(Failure::Integrity(format!(
             "{} of {} can't be read; `annals verify` says where and why",
@@ -35,6 +52,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             info.path
         ))),
     }
+}
+
+/// How many segments can't be read.
+fn unreadable(info: &LogInfo) -> usize {
+    info.segments.iter().filter(|segment| segment.error.is_some()).count()
 }
 
 fn table(info: &LogInfo) -> String {

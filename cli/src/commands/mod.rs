@@ -15,6 +15,7 @@ pub(crate) mod query;
 pub(crate) mod repair;
 pub(crate) mod retain;
 pub(crate) mod seal;
+pub(crate) mod streams;
 pub(crate) mod tail;
 pub(crate) mod verify;
 
@@ -33,6 +34,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Info(args) => info::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => repair::run(&args),
+        Command::Streams(args) => streams::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Retain(args) => retain::run(&args),
         Command::Hold(args) => hold::run(&args),

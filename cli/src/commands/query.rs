@@ -1,16 +1,17 @@
 //! `annals query`: records by what is in them.
 
-use annals::{Condition, Error, FieldPath, Query, QueryStats, Reader};
+use annals::{Condition, Error, FieldPath, Query, QueryStats};
 use serde::Serialize;
 
-use crate::args::LogArg;
+use crate::args::PlaceArg;
 use crate::condition::{parse_condition, parse_path};
 use crate::failure::{Failure, Result};
 use crate::output::{OutputArgs, count, facts, note, plural, report};
+use crate::place::{Found, Place, StreamArgs};
 use crate::range::{RangeArgs, with_threads};
 use crate::records::{MetaArgs, Printer};
 
-/// Print the records for which a condition holds, as NDJSON.
+/// Print the records for which a condition holds, as NDJSON; of a store's streams, merged by time.
 ///
 /// A condition compares fields with values: 'status = "failed" and (attempts > 3 or user.name in ("ada", "bob"))'. There
 /// are = != < <= > >=, in (…), prefix "…", exists(…), and, or, not and parentheses. Strings are quoted as in JSON. A field is
@@ -18,11 +19,14 @@ use crate::records::{MetaArgs, Printer};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    log: LogArg,
+    place: PlaceArg,
 
     /// What has to be true of a record; without it, all records
     #[arg(value_name = "CONDITION", value_parser = parse_condition)]
     condition: Option<Condition>,
+
+    #[command(flatten)]
+    streams: StreamArgs,
 
     #[command(flatten)]
     range: RangeArgs,
@@ -66,28 +70,28 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.reverse {
         range = range.reverse();
     }
-    let reader = Reader::open(&args.log.log)?;
+    let place = args.streams.open(&args.place.path)?;
     // The limit says nothing of how many are read to find as many.
-    let range = with_threads(range, reader.end_seq().saturating_sub(reader.first_seq()));
+    let range = with_threads(range, place.records_max());
     let mut query = Query::over(range).limit(args.limit).project(args.fields.iter().cloned());
     if let Some(condition) = &args.condition {
         query = query.filter(condition.clone());
     }
     if args.explain {
-        return explain(args, &reader, &query);
+        return explain(args, &place, &query);
     }
     let mut printer = Printer::new(args.meta);
-    printer.matches(reader.query(&query)?)?;
+    printer.matches(place.query(&query)?)?;
     printer.finish()
 }
 
-fn explain(args: &Args, reader: &Reader, query: &Query) -> Result<()> {
-    let mut matches = reader.query(query)?;
+fn explain(args: &Args, place: &Place, query: &Query) -> Result<()> {
+    let mut found = place.query(query)?;
     let mut damage = 0;
     loop {
-        match matches.advance() {
-            Ok(Some(_)) => {}
-            Ok(None) => break,
+        match found.skip() {
+            Ok(true) => {}
+            Ok(false) => break,
             Err(Error::Damaged(place)) => {
                 note(format_args!("annals: {place}"));
                 damage += 1;
@@ -96,11 +100,28 @@ fn explain(args: &Args, reader: &Reader, query: &Query) -> Result<()> {
         }
     }
     let condition = args.condition.as_ref().map(ToString::to_string);
-    let explained = Explained { condition, stats: matches.stats(), damage };
+    let explained = Explained { condition, stats: found.stats(), damage };
     report(args.output.format(), &explained, || table(&explained))?;
     match damage {
         0 => Ok(()),
         places => Err(Failure::Integrity(format!("{} of damage met", plural(places, "place")))),
+    }
+}
+
+impl Found {
+    /// Goes over the next record, if there is one.
+    fn skip(&mut self) -> annals::Result<bool> {
+        Ok(match self {
+            Self::Log(matches) => matches.advance()?.is_some(),
+            Self::Streams(matches) => matches.advance()?.is_some(),
+        })
+    }
+
+    fn stats(&self) -> QueryStats {
+        match self {
+            Self::Log(matches) => matches.stats(),
+            Self::Streams(matches) => matches.stats(),
+        }
     }
 }
 

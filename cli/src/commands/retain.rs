@@ -3,15 +3,17 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use annals::{Background, Options, Reader, RetentionPolicy, RetentionReport};
+use annals::{Options, RetentionPolicy, RetentionReport, StreamName};
 
-use crate::args::LogArg;
+use crate::args::PlaceArg;
 use crate::commands::append::{parse_size, tell_recovery};
 use crate::failure::Result;
-use crate::output::{OutputArgs, bytes, count, facts, plural, report};
+use crate::output::{OutputArgs, bytes, count, facts, plural};
+use crate::per_stream::print_done;
+use crate::place::{Place, StreamArgs};
 use crate::time::{Rfc3339, parse_age};
 
-/// Remove whole sealed segments from the beginning of a log, by age, bytes or records.
+/// Remove whole sealed segments from the beginning of a log, or of each stream of a store, by age, bytes or records.
 ///
 /// A segment goes if any of the limits says so; the first that is not due, is held (`annals hold`), is damaged or isn't sealed ends
 /// it. No limit is cut into: the newest records or bytes that it grants stay, and with them what shares a segment with them. The log keeps a durable record of what was removed, when and why, and the hash tree over it, so that what is left can
@@ -20,7 +22,10 @@ use crate::time::{Rfc3339, parse_age};
 #[command(group(clap::ArgGroup::new("limit").required(true).multiple(true).args(["older_than", "max_bytes", "max_records"])))]
 pub(crate) struct Args {
     #[command(flatten)]
-    log: LogArg,
+    place: PlaceArg,
+
+    #[command(flatten)]
+    streams: StreamArgs,
 
     /// Segments whose newest record is older than this: 90d, 12h, 2 weeks, 1 year. By the records' own times; a time after the
     /// segment was sealed counts as that of sealing
@@ -59,16 +64,31 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(records) = args.max_records {
         policy = policy.max_records(records);
     }
-    let done = if args.dry_run {
-        Reader::open(&args.log.log)?.plan_retention(&policy)?
+    let mut done = Vec::new();
+    let outcome = if args.dry_run {
+        plan(args, &policy, &mut done)
     } else {
-        let log = Options::new().background(Background::Manual).open(&args.log.log)?;
-        tell_recovery(&log);
-        let done = log.retain(&policy)?;
-        log.close()?;
-        done
+        args.streams.each_log(&args.place.path, Options::new(), |name, log| {
+            tell_recovery(log.recovery());
+            done.push((name.cloned(), log.retain(&policy)?));
+            Ok(())
+        })
     };
-    report(args.output.format(), &done, || text(&done))
+    print_done(args.output.format(), &args.place.path, done, outcome, text)
+}
+
+/// What would be removed.
+fn plan(args: &Args, policy: &RetentionPolicy, done: &mut Vec<(Option<StreamName>, RetentionReport)>) -> Result<()> {
+    match args.streams.open(&args.place.path)? {
+        Place::Log(reader) => done.push((None, reader.plan_retention(policy)?)),
+        Place::Streams(store, names) => {
+            for name in names {
+                let planned = store.stream(&name)?.plan_retention(policy)?;
+                done.push((Some(name), planned));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn text(done: &RetentionReport) -> String {

@@ -1,21 +1,26 @@
 //! `annals seal`: compress now what would be sealed later.
 
-use annals::{Background, SealReport};
+use annals::SealReport;
 
-use crate::args::{LogArg, PresetArg};
+use crate::args::{PlaceArg, PresetArg};
 use crate::commands::append::tell_recovery;
 use crate::condition::IndexArgs;
 use crate::failure::Result;
-use crate::output::{OutputArgs, bytes, plural, report};
+use crate::output::{OutputArgs, bytes, plural};
+use crate::per_stream::print_done;
+use crate::place::StreamArgs;
 
-/// Seal everything appended so far: compress it, hash it and make it immutable.
+/// Seal everything appended so far to a log, or to each stream of a store: compress it, hash it and make it immutable.
 ///
 /// Full segments are sealed anyway while a log is appended to; this does the rest now. It needs the log's lock, so no
 /// other process can be appending meanwhile.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    log: LogArg,
+    place: PlaceArg,
+
+    #[command(flatten)]
+    streams: StreamArgs,
 
     #[command(flatten)]
     preset: PresetArg,
@@ -28,12 +33,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    // Sealing in the background would get ahead of the call that reports it.
-    let log = args.index.apply(args.preset.options().background(Background::Manual)).open(&args.log.log)?;
-    tell_recovery(&log);
-    let sealed = log.seal()?;
-    log.close()?;
-    report(args.output.format(), &sealed, || table(&sealed))
+    let mut done = Vec::new();
+    let options = args.index.apply(args.preset.options());
+    let outcome = args.streams.each_log(&args.place.path, options, |name, log| {
+        tell_recovery(log.recovery());
+        done.push((name.cloned(), log.seal()?));
+        Ok(())
+    });
+    print_done(args.output.format(), &args.place.path, done, outcome, table)
 }
 
 fn table(sealed: &SealReport) -> String {

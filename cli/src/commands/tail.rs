@@ -10,6 +10,7 @@ use crate::condition::WhereArgs;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::output::reader_is_gone;
+use crate::place::Found;
 use crate::records::{MetaArgs, Printer};
 
 /// How soon a signal is noticed while no record comes.
@@ -47,7 +48,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let end = reader.end_seq();
     let mut printer = Printer::new(args.meta);
     let first = first_of_the_last(args, &reader, end)?;
-    printer.matches(reader.query(&args.condition.query(ScanRange::all().seqs(first..end)))?)?;
+    let last = reader.query(&args.condition.query(ScanRange::all().seqs(first..end)))?;
+    printer.matches(Found::Log(Box::new(last)))?;
     if !args.follow {
         return printer.finish();
     }

@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
-use annals::{Damage, Gap, Reader, VerifyReport};
+use annals::{Damage, Gap, Reader, StoreReader, StreamName, VerifyReport};
 use serde::Serialize;
 
-use crate::args::LogArg;
+use crate::args::PlaceArg;
 use crate::failure::{Failure, Result};
 use crate::output::{OutputArgs, bytes, count, facts, grid, plural, report};
+use crate::per_stream::{OfStore, OfStream};
+use crate::place::{Place, StreamArgs};
 use crate::progress::bytes_bar;
 
 /// Damaged places shown in the table; JSON has all of them.
@@ -16,7 +18,7 @@ const DAMAGE_SHOWN: usize = 100;
 /// What a sound log proves by itself, and what it can't.
 const SCOPE: &str = "internally consistent; truncation and rollback not excluded";
 
-/// Read every byte of a log again and check all checksums, hashes and links.
+/// Read every byte of a log, or of each stream of a store, again and check all checksums, hashes and links.
 ///
 /// A log without damage is internally consistent: nothing in it was altered without recomputing everything after it.
 /// Whether records were cut off its end, or the whole log was replaced by an older copy, can't be told without a root
@@ -25,7 +27,10 @@ const SCOPE: &str = "internally consistent; truncation and rollback not excluded
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    log: LogArg,
+    place: PlaceArg,
+
+    #[command(flatten)]
+    streams: StreamArgs,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -33,32 +38,53 @@ pub(crate) struct Args {
 
 /// The report as it is printed.
 #[derive(Serialize)]
-struct Verdict<'a> {
+struct Verdict {
     sound: bool,
     /// What soundness means here; `null` if there is damage.
     scope: Option<&'static str>,
     #[serde(flatten)]
-    report: &'a VerifyReport,
+    report: VerifyReport,
+}
+
+impl Verdict {
+    fn of(reader: &Reader) -> annals::Result<Self> {
+        let bar = bytes_bar("verifying", Some(reader.info()?.bytes));
+        let verified = reader.verify(&mut |bytes| bar.set_position(bytes));
+        bar.finish_and_clear();
+        let report = verified?;
+        let sound = report.is_sound();
+        Ok(Self { sound, scope: sound.then_some(SCOPE), report })
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let reader = Reader::open(&args.log.log)?;
-    let bar = bytes_bar("verifying", Some(reader.info()?.bytes));
-    let verified = reader.verify(&mut |bytes| bar.set_position(bytes));
-    bar.finish_and_clear();
-    let verified = verified?;
-    let sound = verified.is_sound();
-    let verdict = Verdict { sound, scope: sound.then_some(SCOPE), report: &verified };
-    report(args.output.format(), &verdict, || table(&verified))?;
-    match sound {
+    let reader = match args.streams.open(&args.place.path)? {
+        Place::Log(reader) => reader,
+        Place::Streams(store, names) => return streams(args, &store, names),
+    };
+    let verdict = Verdict::of(&reader)?;
+    let verified = &verdict.report;
+    report(args.output.format(), &verdict, || table(verified))?;
+    match verdict.sound {
         true => Ok(()),
         false => Err(Failure::Integrity(format!(
             "{} is damaged in {}. What is not damaged can be read as before: `annals cat` leaves out damaged records and \
              names them. `annals repair --dry-run` says what a repair would do.",
-            args.log.log.display(),
+            args.place.path.display(),
             plural(verified.damage.len() as u64, "place")
         ))),
     }
+}
+
+fn streams(args: &Args, store: &StoreReader, names: Vec<StreamName>) -> Result<()> {
+    let mut verdicts = Vec::with_capacity(names.len());
+    for name in names {
+        let verdict = store.stream(&name).and_then(|reader| Verdict::of(&reader));
+        verdicts.push(OfStream::new(name, verdict)?);
+    }
+    let verified = OfStore::new(store, verdicts);
+    verified.print(args.output.format(), |verdict| table(&verdict.report))?;
+    verified.check(|verdict| !verdict.sound)
 }
 
 fn table(verified: &VerifyReport) -> String {

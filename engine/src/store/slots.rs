@@ -162,14 +162,17 @@ impl Shared {
             if let Some(idle) = state.least_recent(|_| true) {
                 let (after, closed) = self.close_one(state, &idle);
                 (state, outcome) = (after, outcome.and(closed));
-            } else if state.held() > 0 {
+            } else if state.held() > 0 && LEASES.with(Cell::get) == 0 {
                 state = self.wait(state);
             } else {
                 break;
             }
         }
-        // What failed before is told once.
-        let failed = std::mem::take(&mut state.slots).into_values().find_map(|slot| match slot {
+        let slots = std::mem::take(&mut state.slots);
+        drop(state);
+        // What failed before is told once. A log that is in use after all, by a thread that closes the store while it holds one of
+        // its streams, closes itself when it is given up.
+        let failed = slots.into_values().find_map(|slot| match slot {
             Slot::Failed(error) => Some(error),
             _ => None,
         });

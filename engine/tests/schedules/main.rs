@@ -6,6 +6,7 @@
 
 mod ledger;
 mod reading;
+mod streams;
 mod writing;
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
@@ -15,7 +16,7 @@ use std::path::Path;
 
 type Scenario = fn();
 
-const SCENARIOS: [(&str, Scenario); 12] = [
+const SCENARIOS: [(&str, Scenario); 13] = [
     ("group_commit", writing::group_commit),
     ("append_and_close", writing::append_and_close),
     ("failing_disk", writing::failing_disk),
@@ -23,6 +24,7 @@ const SCENARIOS: [(&str, Scenario); 12] = [
     ("queue_full", writing::queue_full),
     ("buffered_interval", writing::buffered_interval),
     ("maintain_and_seal", writing::maintain_and_seal),
+    ("streams_come_and_go", streams::come_and_go),
     ("publication", reading::publication),
     ("seal_under_readers", reading::seal_under_readers),
     ("attached", reading::attached),
