@@ -68,6 +68,15 @@ fn records_go_to_the_stream_that_a_field_names_and_come_back_merged_by_time() {
 }
 
 #[test]
+fn records_without_a_time_are_merged_in_the_order_in_which_they_came() {
+    let place = Place::new();
+    let lines: Vec<String> = (0..500).map(|n| format!("{{\"to\":{},\"n\":{n}}}", (n * 7) % 5)).collect();
+    let appended = place.append(lines.join("\n").as_bytes(), &["--stream-by", "to", "--batch", "100"]);
+    assert_eq!((appended.code, &appended.report()["time_of_ingest"]), (0, &json!(500)));
+    assert_eq!(place.cat(&[]), lines);
+}
+
+#[test]
 fn streams_are_listed_and_are_logs() {
     let place = store();
     let listed = place.run("streams", &["--output", "json"]).report();

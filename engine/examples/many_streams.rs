@@ -1,4 +1,5 @@
-//! Measures what streams cost beside one log, on the disk at hand: `cargo run --release -p annals --example many_streams DIR`.
+//! Measures what streams cost beside one log, on the disk at hand: `cargo run --release -p annals --example many_streams DIR MS`, so
+//! many ms for each figure.
 //!
 //! Threads append records of about 300 bytes, each durable before the next: all to one log, as if streams shared their files;
 //! each to a stream of its own; and all to many streams, more than are open at a time.
@@ -8,16 +9,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const THREADS: usize = 8;
-const TIME: Duration = Duration::from_secs(3);
+/// Enough to see that it works. For figures to go by, seconds.
+const MILLIS_DEFAULT: u64 = 200;
 
 /// Lets threads append for a while, with the number of the thread and of its append. Returns appends a second.
-fn rate(append: impl Fn(usize, usize, &[u8]) -> annals::Result<u64> + Sync) -> annals::Result<f64> {
+fn rate(time: Duration, append: &(dyn Fn(usize, usize, &[u8]) -> annals::Result<u64> + Sync)) -> annals::Result<f64> {
     let mut body = vec![0x81, 0xA4, b't', b'e', b'x', b't', 0xDA, 0x01, 0x20];
     body.resize(body.len() + 0x120, b'x');
     let began = Instant::now();
     let run = |thread: usize| -> annals::Result<usize> {
         let mut count = 0;
-        while began.elapsed() < TIME {
+        while began.elapsed() < time {
             append(thread, count, &body)?;
             count += 1;
         }
@@ -55,9 +57,13 @@ fn tell(what: &str, rate: f64, path: &Path) {
 fn main() -> annals::Result<()> {
     let root = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let root = root.join(format!("annals-streams-{}", std::process::id()));
+    let millis = std::env::args().nth(2).and_then(|text| text.parse().ok()).unwrap_or(MILLIS_DEFAULT);
+    let rate = |append: &(dyn Fn(usize, usize, &[u8]) -> annals::Result<u64> + Sync)| {
+        rate(Duration::from_millis(millis), append)
+    };
 
     let log = Options::new().create(root.join("log"))?;
-    tell("one log", rate(|_, _, body| log.append_raw(None, body))?, &root.join("log"));
+    tell("one log", rate(&|_, _, body| log.append_raw(None, body))?, &root.join("log"));
     log.close()?;
 
     for (streams, open) in [(8, 64), (64, 64), (1_000, 100), (1_000, 64)] {
@@ -66,13 +72,13 @@ fn main() -> annals::Result<()> {
         let handles: Vec<_> = (0..streams).map(|n| store.stream(&format!("s{n}"))).collect::<annals::Result<_>>()?;
         let append =
             |thread: usize, n: usize, body: &[u8]| handles[(thread + n * THREADS) % streams].append_raw(None, body);
-        tell(&format!("{streams} streams by turns, {open} open"), rate(append)?, &path);
+        tell(&format!("{streams} streams by turns, {open} open"), rate(&append)?, &path);
         // Where a few streams get nearly all records, as they mostly do.
         let append = |thread: usize, n: usize, body: &[u8]| {
             let rare = n % 100 == 99;
             handles[if rare { (thread + n * THREADS) % streams } else { thread % streams }].append_raw(None, body)
         };
-        tell("  one of 100 to another stream", rate(append)?, &path);
+        tell("  one of 100 to another stream", rate(&append)?, &path);
         store.close()?;
     }
     std::fs::remove_dir_all(&root).expect("the directory is ours");

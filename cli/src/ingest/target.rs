@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::SystemTime;
 
 use annals::msgpack::{Reader as MsgPack, Token};
 use annals::{Batch, Log, Store, Stream, StreamName, Ticket, Timestamp};
@@ -58,11 +59,24 @@ pub(super) struct Pending<'a> {
     waiting: BTreeMap<Option<StreamName>, Waiting>,
     records: usize,
     bytes: usize,
+    /// The time that a record without one was given last.
+    given: i64,
 }
 
 impl<'a> Pending<'a> {
     pub(super) fn new(target: Target<'a>) -> Self {
-        Self { target, waiting: BTreeMap::new(), records: 0, bytes: 0 }
+        Self { target, waiting: BTreeMap::new(), records: 0, bytes: 0, given: i64::MIN }
+    }
+
+    /// The time of a record, if it needs one before it is appended: where streams get their batches one after the other, records
+    /// have the times at which they came, so that they are merged in that order.
+    pub(super) fn time_of(&mut self, timestamp: Option<Timestamp>) -> Option<Timestamp> {
+        if timestamp.is_some() || !matches!(self.target, Target::By(..)) {
+            return timestamp;
+        }
+        let now = Timestamp::from(SystemTime::now()).as_micros();
+        self.given = now.max(self.given.saturating_add(1));
+        Some(Timestamp::from_micros(self.given))
     }
 
     pub(super) fn records(&self) -> usize {
