@@ -12,8 +12,11 @@ const THREADS: usize = 8;
 /// Enough to see that it works. For figures to go by, seconds.
 const MILLIS_DEFAULT: u64 = 200;
 
+/// Appends a body, given the number of the thread and of its append.
+type Append<'a> = &'a (dyn Fn(usize, usize, &[u8]) -> annals::Result<u64> + Sync);
+
 /// Lets threads append for a while, with the number of the thread and of its append. Returns appends a second.
-fn rate(time: Duration, append: &(dyn Fn(usize, usize, &[u8]) -> annals::Result<u64> + Sync)) -> annals::Result<f64> {
+fn rate(time: Duration, append: Append<'_>) -> annals::Result<f64> {
     let mut body = vec![0x81, 0xA4, b't', b'e', b'x', b't', 0xDA, 0x01, 0x20];
     body.resize(body.len() + 0x120, b'x');
     let began = Instant::now();
@@ -58,9 +61,7 @@ fn main() -> annals::Result<()> {
     let root = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let root = root.join(format!("annals-streams-{}", std::process::id()));
     let millis = std::env::args().nth(2).and_then(|text| text.parse().ok()).unwrap_or(MILLIS_DEFAULT);
-    let rate = |append: &(dyn Fn(usize, usize, &[u8]) -> annals::Result<u64> + Sync)| {
-        rate(Duration::from_millis(millis), append)
-    };
+    let rate = |append: Append<'_>| rate(Duration::from_millis(millis), append);
 
     let log = Options::new().create(root.join("log"))?;
     tell("one log", rate(&|_, _, body| log.append_raw(None, body))?, &root.join("log"));

@@ -455,6 +455,40 @@ fn idle_streams_are_closed_and_open_again() {
 }
 
 #[test]
+fn full_segments_of_all_streams_are_sealed_in_the_background() {
+    let dir = tempfile::tempdir().unwrap();
+    let streams = Options::new().segment_bytes(64 << 10).index_fields(["n".parse().unwrap()]);
+    let store = few(3).streams(streams).open_or_create(dir.path()).unwrap();
+    let reader = store.reader().unwrap();
+    for round in 0..4 {
+        for name in ["a", "b"] {
+            let mut batch = Batch::new();
+            (0..600).for_each(|n| batch.push(&event(n)).unwrap());
+            store.stream(name).unwrap().append_batch(&mut batch).unwrap();
+            let sealed = |name: &str| {
+                let info = reader.stream(&StreamName::new(name).unwrap()).unwrap().info().unwrap();
+                info.segments.iter().filter(|segment| segment.sealed).count()
+            };
+            // As often as a segment was full, and soon.
+            let began = std::time::Instant::now();
+            while round >= 2 && sealed(name) == 0 {
+                assert!(began.elapsed() < Duration::from_secs(300), "nobody seals");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+    store.close().unwrap();
+    for name in reader.streams().unwrap() {
+        let stream = reader.stream(&name).unwrap();
+        assert!(stream.verify(&mut |_| ()).unwrap().is_sound());
+        let query = Query::default().filter("n = 7".parse().unwrap());
+        let mut matches = stream.query(&query).unwrap();
+        assert_eq!(std::iter::from_fn(|| matches.advance().unwrap().map(|_| ())).count(), 4);
+        assert!(matches.stats().segments_by_index > 0, "an index was made");
+    }
+}
+
+#[test]
 fn a_store_that_is_closed_takes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = few(2).open_or_create(dir.path()).unwrap();

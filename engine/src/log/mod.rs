@@ -15,6 +15,7 @@ use crate::catalog::CatalogWriter;
 use crate::commit::Committer;
 use crate::error::Result;
 use crate::meter::Meter;
+use crate::names::SegmentName;
 use crate::once::OnceTable;
 use crate::options::{Background, Durability, Options};
 use crate::query::FieldPath;
@@ -159,6 +160,11 @@ impl Log {
     pub(crate) fn seal_due(&self) -> Result<()> {
         self.seal_segments_due()?;
         self.build_indexes().map(drop)
+    }
+
+    /// How many segments there are, and which is appended to: while these are the same, nothing becomes due.
+    pub(crate) fn segments(&self) -> (usize, Option<SegmentName>) {
+        (self.core.view.chain_now().segments.len(), self.core.view.active())
     }
 
     /// Seals segments that are due.

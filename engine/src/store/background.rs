@@ -1,8 +1,8 @@
 //! The two threads of a store: what two threads of each log would do otherwise.
 
 use crate::error::{Error, Result};
-use crate::log::{Log, SEAL_RETRY, give_way, keeping_interval};
-use crate::names::StreamName;
+use crate::log::{SEAL_RETRY, give_way, keeping_interval};
+use crate::names::{SegmentName, StreamName};
 use crate::store::slots::{Open, Shared, Slot};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Instant, wait_timeout};
@@ -66,9 +66,12 @@ fn seal(shared: &Shared) {
     while shared.wait_for_sealing() {
         let now = Instant::now();
         for name in shared.take_used(|open| open.is_to_seal(now) && std::mem::take(&mut open.to_seal)) {
-            let sealed = shared.lease_open(&name).map(|lease| Log::seal_due(&lease));
+            let Some(lease) = shared.lease_open(&name) else { continue };
+            if !shared.note_segments(&name, lease.segments()) {
+                continue;
+            }
             // Appends go on; `Log::seal` returns the failure to whoever asks.
-            if let Some(Err(_)) = sealed {
+            if lease.seal_due().is_err() {
                 shared.rest(&name, Instant::now() + SEAL_RETRY);
             }
         }
@@ -135,10 +138,15 @@ impl Shared {
         }
     }
 
-    /// Leaves a stream unsealed until a moment.
+    /// Notes which segments a stream has. Returns whether they are others than when the sealer was there last.
+    fn note_segments(&self, name: &StreamName, segments: (usize, Option<SegmentName>)) -> bool {
+        self.lock().open_mut(name).is_some_and(|open| open.sealed_at.replace(segments) != Some(segments))
+    }
+
+    /// Leaves a stream unsealed until a moment, and has another look at it then.
     fn rest(&self, name: &StreamName, until: Instant) {
         if let Some(open) = self.lock().open_mut(name) {
-            open.rest_until = Some(until);
+            (open.rest_until, open.sealed_at) = (Some(until), None);
         }
     }
 }

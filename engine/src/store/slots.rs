@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::names::StreamName;
+use crate::names::{SegmentName, StreamName};
 use crate::recovery::RecoveryReport;
 use crate::sealed::BlockCache;
 use crate::storage::Storage;
@@ -63,6 +63,8 @@ pub(super) struct Open {
     /// It was used since the keeper, and since the sealer, has been there.
     pub(super) to_keep: bool,
     pub(super) to_seal: bool,
+    /// The segments when the sealer was there.
+    pub(super) sealed_at: Option<(usize, Option<SegmentName>)>,
     /// Sealing has failed, and is tried again after this.
     pub(super) rest_until: Option<Instant>,
 }
@@ -110,6 +112,7 @@ impl Shared {
             used_at: Instant::now(),
             to_keep: false,
             to_seal: false,
+            sealed_at: None,
             rest_until: None,
         }));
         // In one step, so that nobody closes it before it was used.
