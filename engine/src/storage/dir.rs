@@ -91,17 +91,7 @@ impl Storage for DirStorage {
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(self.path(folder))? {
-            let entry = entry?;
-            // A name that is not Unicode is none of ours.
-            if let Ok(name) = entry.file_name().into_string()
-                && !entry.file_type()?.is_dir()
-            {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        names_in(&self.path(folder), |kind| !kind.is_dir())
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
@@ -173,28 +163,16 @@ impl Storage for DirStorage {
     }
 
     fn folders(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.place)? {
-            let entry = entry?;
-            // A symbolic link is no directory here, wherever it leads.
-            if let Ok(name) = entry.file_name().into_string()
-                && entry.file_type()?.is_dir()
-            {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        // A symbolic link is no directory here, wherever it leads.
+        names_in(&self.place, fs::FileType::is_dir)
     }
 
     fn folder(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
         self.check_writer()?;
         let place = self.place.join(name);
         match fs::symlink_metadata(&place) {
-            Ok(found) if !found.is_dir() => {
-                let refused = "it is not a directory; links are not followed here";
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, refused));
-            }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(found) if !found.is_dir() => return Err(refused("it is not a directory; links are not followed here")),
             _ => {}
         }
         let (root, map_files) = (self.root.join(name), self.map_files);
@@ -267,11 +245,30 @@ fn unsynced_parents(path: &Path) -> Vec<PathBuf> {
     parents
 }
 
+fn refused(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
+/// The names in the directory at `path` of what is of a kind.
+fn names_in(path: &Path, is_wanted: impl Fn(&fs::FileType) -> bool) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        // A name that is not Unicode is none of ours.
+        if let Ok(name) = entry.file_name().into_string()
+            && is_wanted(&entry.file_type()?)
+        {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
 /// Opens a regular file. Whatever else has its name, a pipe or a device, is refused, and nobody waits for its other end.
 fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<fs::File> {
     #[cfg(target_os = "linux")]
     std::os::unix::fs::OpenOptionsExt::custom_flags(options, rustix::fs::OFlags::NONBLOCK.bits() as i32);
-    let refused = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+    let refused = || refused("it is not a regular file");
     // Looked at before, since opening a device may do something; and after, since it may have been exchanged.
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => return Err(refused()),
@@ -470,8 +467,10 @@ fn is_same_file(_file: &fs::File, _path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
+    #![cfg(unix)]
+
     use super::*;
 
     #[test]
