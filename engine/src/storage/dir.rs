@@ -467,10 +467,9 @@ fn is_same_file(_file: &fs::File, _path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    #![cfg(unix)]
-
     use super::*;
 
     #[test]
