@@ -47,10 +47,13 @@ pub enum FileKind {
     Catalog,
     /// An index of fields of one sealed segment.
     Fields,
+    /// What is kept of statistics of one sealed segment.
+    Statistics,
 }
 
 impl FileKind {
-    const ALL: [Self; 6] = [Self::Identity, Self::Raw, Self::Sealed, Self::Index, Self::Catalog, Self::Fields];
+    const ALL: [Self; 7] =
+        [Self::Identity, Self::Raw, Self::Sealed, Self::Index, Self::Catalog, Self::Fields, Self::Statistics];
 
     const fn tag(self) -> [u8; 4] {
         match self {
@@ -60,6 +63,7 @@ impl FileKind {
             Self::Index => *b"INDX",
             Self::Catalog => *b"CTLG",
             Self::Fields => *b"FLDX",
+            Self::Statistics => *b"STAT",
         }
     }
 }
@@ -246,7 +250,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_header_comes_back(
-            kind in 0..5usize, compatible: u64, ids: ([u8; 16], [u8; 16]), numbers: (u64, u64, i64),
+            kind in 0..7usize, compatible: u64, ids: ([u8; 16], [u8; 16]), numbers: (u64, u64, i64),
             specific in proptest::array::uniform32(any::<u8>()),
         ) {
             let kind = FileKind::ALL[kind];

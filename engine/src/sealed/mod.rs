@@ -28,6 +28,7 @@ mod rows;
 mod salvage;
 mod shared;
 mod slot;
+mod statistics;
 mod table;
 mod verify;
 mod walk;
