@@ -453,6 +453,52 @@ fn many_values_are_told_within_their_error() {
     }
 }
 
+/// Records of a few shapes, with values of every type in the same fields.
+fn mixed(count: u64) -> Vec<(i64, Json)> {
+    let one = |n: u64| {
+        let kind = format!("event.type.number.{}", n % 5);
+        let ms = (n.wrapping_mul(0x9E37_79B9) % 400_000) as f64 / 1_000.0;
+        let status = [json!("ok"), json!("failed"), json!(null), json!(404)][n as usize % 4].clone();
+        let record = match n % 97 {
+            0 => json!({ "kind": kind, "status": status }),
+            1 => json!({ "kind": [kind, "x"], "ms": [n, "y"], "status": {} }),
+            2 => json!({ "kind": kind, "ms": "1.5", "size": u64::MAX, "status": status }),
+            _ => json!({ "kind": kind, "ms": ms, "size": n % 1_000, "status": status, "id": format!("req-{n:032x}") }),
+        };
+        (n as i64 * 10, record)
+    };
+    // Long runs of one shape, and some in which shapes change.
+    (0..count).map(|n| one(if n % 1_500 < 1_000 { n / 97 * 97 + 5 + n % 90 } else { n })).collect()
+}
+
+#[test]
+fn columns_are_added_up_as_records_are() {
+    let (disks, records) = ([SimDisk::new(1), SimDisk::new(2)], mixed(6_000));
+    let logs = [Codec::Rows, Codec::Columns].map(|codec| {
+        let disk = &disks[usize::from(codec == Codec::Columns)];
+        let log = options(codec).segment_bytes(8 << 20).open_or_create_on(disk.storage()).unwrap();
+        append(&log, &records).unwrap();
+        log.seal().unwrap();
+        log
+    });
+    let mut by_column = 0;
+    let groups =
+        [&[][..], &["kind"], &["status"], &["kind", "status"], &["status", "none", "status"], &["size"], &["status.a"]];
+    for by in groups {
+        for of in [&[][..], &["ms"], &["size", "ms"], &["none"], &["status", "kind", "status"], &["id"]] {
+            for every in [None, Some(7_000)] {
+                let query = StatisticsQuery::over(ScanRange::all()).by(paths(by)).of(paths(of)).keep(false);
+                let query = every.map_or(query.clone(), |every| query.every(Duration::from_micros(every)));
+                let [rows, columns] = logs.each_ref().map(|log| log.statistics(&query).unwrap());
+                assert_eq!((columns.records, &columns.groups), (rows.records, &rows.groups), "{by:?} {of:?}");
+                assert_eq!(columns.work.query.records_examined, 6_000);
+                by_column += columns.work.blocks_by_column;
+            }
+        }
+    }
+    assert!(by_column > 100, "{by_column}");
+}
+
 #[test]
 fn limits_are_errors_that_say_what_to_do() {
     let disk = SimDisk::new(1);

@@ -103,6 +103,8 @@ pub struct StatisticsWork {
     pub segments_kept: u64,
     /// Of those, computed and kept for the next time.
     pub segments_stored: u64,
+    /// Blocks of columns whose values were added up without making records of them.
+    pub blocks_by_column: u64,
     /// What was done for all that was not kept.
     #[serde(flatten)]
     pub query: QueryStats,

@@ -13,6 +13,7 @@ mod question;
 mod run;
 mod sum;
 mod tally;
+mod typed;
 
 pub use answer::{FieldStatistics, Group, GroupKey, Quantiles, Statistics, StatisticsWork};
 pub use question::StatisticsQuery;

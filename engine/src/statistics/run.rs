@@ -4,12 +4,13 @@ use super::answer::{Statistics, StatisticsWork};
 use super::gather::Gatherer;
 use super::question::StatisticsQuery;
 use super::tally::Tally;
+use super::typed::TypedGatherer;
 use crate::error::{Damage, Error, Result};
 use crate::gap::Gap;
 use crate::log::Log;
 use crate::query::{Matcher, Selection};
 use crate::reader::{Reader, Scan, Source};
-use crate::sealed::SealedFile;
+use crate::sealed::{BlockBuf, SealedFile};
 use crate::sync::{Mutex, MutexGuard, thread};
 use crate::view::{Chain, Segment};
 use std::ops::Range;
@@ -141,21 +142,22 @@ impl Job {
     /// What is in a unit: as it was kept, or as it is computed now.
     fn find(&self, unit: &Unit) -> Result<Found> {
         let file = self.file_of(unit);
-        if let Some(tally) = file.as_ref().and_then(|file| self.kept(file)) {
+        if let Some(tally) = file.as_ref().filter(|_| self.query.keeps).and_then(|file| self.kept(file)) {
             let work = StatisticsWork { segments_kept: 1, ..StatisticsWork::default() };
             return Ok(Found { tally, damage: Vec::new(), gaps: Vec::new(), work });
         }
-        let mut found = self.compute(unit)?;
-        if let Some(file) = file.filter(|_| found.damage.is_empty() && found.gaps.is_empty()) {
+        let typed = file.as_ref().map_or(Ok(None), |file| self.compute_columns(file))?;
+        let mut found = typed.map_or_else(|| self.compute(unit), Ok)?;
+        let is_whole = found.damage.is_empty() && found.gaps.is_empty();
+        if let Some(file) = file.filter(|_| self.query.keeps && is_whole) {
             found.work.segments_stored += u64::from(file.keep_answer(&self.id, &found.tally.encode()));
         }
         Ok(found)
     }
 
-    /// The sealed segment of a unit, if what is computed of it can be kept.
+    /// The sealed segment of a unit, if all of it is asked for, and it has no gaps.
     fn file_of(&self, unit: &Unit) -> Option<Arc<SealedFile>> {
-        let Segment::Sealed(slot) = &self.chain.segments[unit.segment.filter(|_| unit.is_whole && self.query.keeps)?]
-        else {
+        let Segment::Sealed(slot) = &self.chain.segments[unit.segment.filter(|_| unit.is_whole)?] else {
             return None;
         };
         let file = self.source.sealed(slot).ok()?;
@@ -166,6 +168,40 @@ impl Job {
     fn kept(&self, file: &SealedFile) -> Option<Tally> {
         let bytes = file.kept_answer(&self.id)?;
         Tally::decode(&bytes, self.query.layout(), self.query.every.is_some(), self.query.by.len())
+    }
+
+    /// What is in a segment of columns, without making records where that is possible; `None` if it can't be done, or if
+    /// anything is wrong: then its records are read, and what is wrong is told.
+    fn compute_columns(&self, file: &SealedFile) -> Result<Option<Found>> {
+        let Some((mut typed, mut buffer)) = TypedGatherer::new(&self.query) else { return Ok(None) };
+        let (mut tally, mut gatherer) = (Tally::new(self.query.layout()), Gatherer::new(&self.query));
+        let (mut block, mut by_column) = (BlockBuf::new(), 0);
+        let count = file.block_count()?;
+        for n in 0..count {
+            let is_added = match file.typed_block(n, &mut buffer) {
+                Some(block) => typed.add(block, &mut tally)?,
+                None => false,
+            };
+            by_column += u64::from(is_added);
+            if is_added {
+                continue;
+            }
+            // A scan is better at segments of rows.
+            if by_column == 0 || file.read_block(n, &mut block).is_err() {
+                return Ok(None);
+            }
+            for record in block.iter() {
+                gatherer.add(&record, &mut tally)?;
+            }
+        }
+        if tally.records != file.seqs().end - file.seqs().start {
+            return Ok(None);
+        }
+        tally.check()?;
+        let mut work = StatisticsWork { blocks_by_column: by_column, ..StatisticsWork::default() };
+        (work.query.segments, work.query.blocks_read) = (1, count as u64);
+        (work.query.records_examined, work.query.records_matched) = (tally.records, tally.records);
+        Ok(Some(Found { tally, damage: Vec::new(), gaps: Vec::new(), work }))
     }
 
     fn compute(&self, unit: &Unit) -> Result<Found> {
@@ -215,6 +251,7 @@ impl State {
         self.gaps.extend(found.gaps);
         self.work.segments_kept += found.work.segments_kept;
         self.work.segments_stored += found.work.segments_stored;
+        self.work.blocks_by_column += found.work.blocks_by_column;
         self.work.query.merge(&found.work.query);
         match &mut self.tally {
             Some(tally) if !tally.is_empty() => tally.merge(found.tally),

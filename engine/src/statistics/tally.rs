@@ -67,11 +67,24 @@ impl Tally {
     /// # Errors
     /// [`Error::StatisticsTooLarge`] if it would be one too many.
     pub(super) fn group(&mut self, key: &[u8]) -> Result<&mut GroupTally> {
-        let at = match self.places.get(key) {
-            Some(at) => *at,
-            None => self.begin(key)?,
-        };
-        Ok(&mut self.groups[at])
+        let at = self.place(key)?;
+        Ok(self.at(at))
+    }
+
+    /// The number of the group with this key.
+    ///
+    /// # Errors
+    /// As [`Tally::group`].
+    pub(super) fn place(&mut self, key: &[u8]) -> Result<usize> {
+        match self.places.get(key) {
+            Some(at) => Ok(*at),
+            None => self.begin(key),
+        }
+    }
+
+    /// The group with this number.
+    pub(super) fn at(&mut self, place: usize) -> &mut GroupTally {
+        &mut self.groups[place]
     }
 
     fn begin(&mut self, key: &[u8]) -> Result<usize> {
