@@ -24,6 +24,7 @@ pub(crate) enum Command {
     Get(commands::get::Args),
     Cat(commands::cat::Args),
     Query(commands::query::Args),
+    Stats(commands::stats::Args),
     Tail(commands::tail::Args),
     Info(commands::info::Args),
     Verify(commands::verify::Args),

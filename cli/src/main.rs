@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod condition;
 mod failure;
+mod groups;
 mod ingest;
 mod input;
 mod interrupt;

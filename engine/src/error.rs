@@ -182,6 +182,16 @@ pub enum Error {
     /// A condition that can't be used.
     #[error("the condition can't be used: {0}")]
     Condition(#[from] ConditionError),
+    /// Statistics of more groups, or with more memory, than they may have.
+    #[error(
+        "the statistics have {what}: ask by fields with fewer values or for fewer of them, or raise the limit of {option}"
+    )]
+    StatisticsTooLarge {
+        /// What is too large.
+        what: String,
+        /// The option that limits it.
+        option: &'static str,
+    },
     /// The log was closed.
     #[error("the log is closed")]
     Closed,

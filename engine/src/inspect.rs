@@ -148,7 +148,7 @@ pub fn inspect(path: impl AsRef<Path>, sink: &mut dyn FnMut(Piece)) -> Result<()
     }
     let copies = match SegmentName::parse(name).map(|name| name.kind) {
         Some(SegmentKind::Raw) => vec![0, HEADER_COPY_AT],
-        Some(SegmentKind::Sealed | SegmentKind::Index | SegmentKind::Fields) => vec![0],
+        Some(SegmentKind::Sealed | SegmentKind::Index | SegmentKind::Fields | SegmentKind::Statistics) => vec![0],
         None if name == CATALOG => vec![0, len / 2],
         None => vec![0, HEADER_BYTES as u64],
     };
@@ -174,7 +174,7 @@ pub fn inspect(path: impl AsRef<Path>, sink: &mut dyn FnMut(Piece)) -> Result<()
     match found {
         Some(header) if header.kind == FileKind::Raw => raw(&*file, len, &header, sink).map_err(io),
         Some(header) if header.kind == FileKind::Sealed => sealed(&storage, name, &header, sink),
-        Some(header) if matches!(header.kind, FileKind::Index | FileKind::Fields) => {
+        Some(header) if matches!(header.kind, FileKind::Index | FileKind::Fields | FileKind::Statistics) => {
             let offset = HEADER_BYTES as u64;
             sink(Piece { offset, bytes: len.saturating_sub(offset), what: What::Index });
             Ok(())
@@ -237,6 +237,7 @@ fn header_piece(header: &FileHeader, offset: u64) -> Piece {
         FileKind::Catalog => "catalog",
         FileKind::Fields => "field index",
         FileKind::Store => "store identity",
+        FileKind::Statistics => "statistics",
     };
     let what = What::Header {
         file,

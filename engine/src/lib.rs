@@ -36,7 +36,8 @@
 //! - [`Reader`] needs no lock and no writer: [`Reader::get`] by seq, [`Reader::scan`] over a [`ScanRange`] of seqs and
 //!   times in either direction, with several threads if that is asked for, [`Reader::tail`] to follow, [`Reader::verify`] to
 //!   check every byte, hash and link. [`ReadBuffer::only`] and [`Scan::only`] read some fields of records alone.
-//! - [`Reader::query`] finds the records for which a [`Condition`] on their fields holds.
+//! - [`Reader::query`] finds the records for which a [`Condition`] on their fields holds; [`Reader::statistics`] counts them and
+//!   adds up their fields by groups, and keeps what it adds up of sealed segments.
 //! - [`Store`] holds many logs under one directory, one for each stream, with one handle and one budget of memory;
 //!   [`StoreReader`] reads across them.
 //! - [`Repair`] makes a damaged log whole again: everything that can be read is kept, and what can't is a [`Gap`].
@@ -85,6 +86,7 @@ mod repair;
 mod retention;
 mod sealed;
 pub mod shape;
+mod statistics;
 pub mod storage;
 mod store;
 mod sync;
@@ -112,5 +114,6 @@ pub use record::{Record, RecordBuf};
 pub use recovery::{Dropped, RecoveryReport, Rewritten};
 pub use repair::{Repair, RepairReport, Replaced, Restorable};
 pub use retention::{RetentionPolicy, RetentionReport, Stop};
+pub use statistics::{FieldStatistics, Group, GroupKey, Quantiles, Statistics, StatisticsQuery, StatisticsWork};
 pub use storage::Storage;
 pub use store::{Store, StoreMatches, StoreOptions, StoreReader, Stream};

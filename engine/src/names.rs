@@ -40,10 +40,12 @@ pub(crate) enum SegmentKind {
     Index,
     /// The field index of the sealed segment with the same base and ordinal.
     Fields,
+    /// What is kept of statistics of the sealed segment with the same base and ordinal.
+    Statistics,
 }
 
 impl SegmentKind {
-    const ALL: [Self; 4] = [Self::Raw, Self::Sealed, Self::Index, Self::Fields];
+    const ALL: [Self; 5] = [Self::Raw, Self::Sealed, Self::Index, Self::Fields, Self::Statistics];
 
     const fn ending(self) -> &'static str {
         match self {
@@ -51,6 +53,7 @@ impl SegmentKind {
             Self::Sealed => "seg",
             Self::Index => "idx",
             Self::Fields => "fld",
+            Self::Statistics => "sts",
         }
     }
 }
@@ -82,6 +85,16 @@ impl SegmentName {
     /// The field index of this sealed segment.
     pub(crate) fn fields(self) -> Self {
         Self { kind: SegmentKind::Fields, ..self }
+    }
+
+    /// What is kept of statistics of this sealed segment.
+    pub(crate) fn statistics(self) -> Self {
+        Self { kind: SegmentKind::Statistics, ..self }
+    }
+
+    /// The files that are derived from this sealed segment.
+    pub(crate) fn derived(self) -> [Self; 3] {
+        [self.index(), self.fields(), self.statistics()]
     }
 }
 
@@ -211,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_comes_back(base_seq in 0..=SEQ_LIMIT, ordinal in 0..ORDINAL_LIMIT, kind in 0..4usize, offset: u64) {
+        fn any_name_comes_back(base_seq in 0..=SEQ_LIMIT, ordinal in 0..ORDINAL_LIMIT, kind in 0..5usize, offset: u64) {
             let kind = SegmentKind::ALL[kind];
             let name = SegmentName { base_seq, ordinal, kind };
             prop_assert_eq!(SegmentName::parse(&name.to_string()), Some(name));
@@ -220,7 +233,7 @@ mod tests {
         }
 
         #[test]
-        fn a_text_is_one_name_or_none(text in "[0-9+]{18,21}-[0-9+]{9,12}\\.(log|seg|idx|fld|tmp)") {
+        fn a_text_is_one_name_or_none(text in "[0-9+]{18,21}-[0-9+]{9,12}\\.(log|seg|idx|fld|sts|tmp)") {
             prop_assert!(SegmentName::parse(&text).is_none_or(|name| name.to_string() == text));
         }
     }

@@ -49,11 +49,21 @@ pub enum FileKind {
     Fields,
     /// The identity file of a store of streams.
     Store,
+    /// What is kept of statistics of one sealed segment.
+    Statistics,
 }
 
 impl FileKind {
-    const ALL: [Self; 7] =
-        [Self::Identity, Self::Raw, Self::Sealed, Self::Index, Self::Catalog, Self::Fields, Self::Store];
+    const ALL: [Self; 8] = [
+        Self::Identity,
+        Self::Raw,
+        Self::Sealed,
+        Self::Index,
+        Self::Catalog,
+        Self::Fields,
+        Self::Store,
+        Self::Statistics,
+    ];
 
     const fn tag(self) -> [u8; 4] {
         match self {
@@ -64,6 +74,7 @@ impl FileKind {
             Self::Catalog => *b"CTLG",
             Self::Fields => *b"FLDX",
             Self::Store => *b"STOR",
+            Self::Statistics => *b"STAT",
         }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod query;
 pub(crate) mod repair;
 pub(crate) mod retain;
 pub(crate) mod seal;
+pub(crate) mod stats;
 pub(crate) mod streams;
 pub(crate) mod tail;
 pub(crate) mod verify;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Get(args) => get::run(&args),
         Command::Cat(args) => cat::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Stats(args) => stats::run(&args),
         Command::Tail(args) => tail::run(&args),
         Command::Index(args) => index::run(&args),
         Command::Info(args) => info::run(&args),

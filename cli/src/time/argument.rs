@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use annals::Timestamp;
-use jiff::Span;
 use jiff::tz::TimeZone;
+use jiff::{Span, SpanRelativeTo};
 
 use super::value;
 
@@ -45,6 +45,16 @@ fn parse_age_at(text: &str, now: jiff::Timestamp) -> Result<Duration, String> {
     age.map(Duration::from_micros).ok_or_else(|| "expected an age such as 90d, 12h, 2 weeks or 1 year".to_owned())
 }
 
+/// Reads a span of fixed length: `1h`, `15m`, `1d`, `1 week`. A day has 24 hours.
+pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
+    let span = text.trim().parse::<Span>().ok().filter(|_| !text.contains("ago"));
+    let span = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    let span = span.and_then(|span| Duration::try_from(span).ok()).filter(|span| span.as_micros() > 0);
+    span.ok_or_else(|| {
+        "expected a span such as 1h, 15m, 30s, 1d or 1 week; months and years differ in length".to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +89,16 @@ mod tests {
         assert_eq!((seconds("2 weeks"), seconds("1 month")), (Ok(14 * 86_400), Ok(29 * 86_400)));
         for text in ["", "-1d", "2h ago", "90", "soon"] {
             assert!(seconds(text).is_err_and(|error| error.contains("90d")), "{text}");
+        }
+    }
+
+    #[test]
+    fn spans() {
+        let seconds = |text| parse_span(text).map(|span| span.as_secs());
+        assert_eq!((seconds("1h"), seconds("15m"), seconds("1d")), (Ok(3_600), Ok(900), Ok(86_400)));
+        assert_eq!((seconds("1 week"), parse_span("5us")), (Ok(604_800), Ok(Duration::from_micros(5))));
+        for text in ["", "-1h", "0s", "1h ago", "1 month", "60"] {
+            assert!(seconds(text).is_err_and(|error| error.contains("15m")), "{text}");
         }
     }
 

@@ -5,6 +5,6 @@ mod field;
 mod print;
 mod value;
 
-pub(crate) use argument::{parse_age, parse_moment};
+pub(crate) use argument::{parse_age, parse_moment, parse_span};
 pub(crate) use field::{TimeSource, find_path};
 pub(crate) use print::Rfc3339;

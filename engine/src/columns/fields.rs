@@ -3,9 +3,9 @@
 use super::block::{Block, CUT};
 use super::dictionary::{Dictionary, ROOT};
 use super::entry::{Entry, Span};
-use super::keys::put_map_head;
+use super::keys::{map_head, put_map_head};
 use super::read::{Outcome, Walk};
-use crate::msgpack::{Fields, Reader, Token};
+use crate::msgpack::Fields;
 
 /// Which columns the named fields of records are in, by one dictionary.
 #[derive(Debug)]
@@ -53,11 +53,10 @@ fn pair(dictionary: &Dictionary, (key, column): (Span, u32), fields: &Fields) ->
 /// values but one key.
 fn pairs_of_shape(dictionary: &Dictionary, parts: &[(Span, u32)], fields: &Fields) -> Option<Vec<Pair>> {
     let (first, _) = *parts.first()?;
-    let mut head = Reader::new(dictionary.span(first));
-    let Ok(Token::Map(count)) = head.token() else { return None };
-    let behind_head = (first.0 + head.offset() as u32, first.1);
+    let (count, head_len) = map_head(dictionary.span(first))?;
+    let behind_head = (first.0 + head_len as u32, first.1);
     let spans = parts.iter().enumerate().map(|(n, part)| if n == 0 { (behind_head, part.1) } else { *part });
-    (count as usize == parts.len()).then(|| spans.map(|part| pair(dictionary, part, fields)).collect())?
+    (count == parts.len()).then(|| spans.map(|part| pair(dictionary, part, fields)).collect())?
 }
 
 impl Block {

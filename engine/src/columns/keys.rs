@@ -193,6 +193,16 @@ pub(super) fn put_map_head(count: usize, out: &mut Vec<u8>) {
     }
 }
 
+/// How many pairs the map has that begins with `bytes`, and the length of its head; the pairs need not be there.
+pub(super) fn map_head(bytes: &[u8]) -> Option<(usize, usize)> {
+    match *bytes {
+        [head @ 0x80..=0x8F, ..] => Some((usize::from(head & 0x0F), 1)),
+        [0xDE, a, b, ..] => Some((usize::from(u16::from_be_bytes([a, b])), 3)),
+        [0xDF, a, b, c, d, ..] => Some((u32::from_be_bytes([a, b, c, d]) as usize, 5)),
+        _ => None,
+    }
+}
+
 /// Whether `value` is a map of so many pairs with the smallest head.
 pub(super) fn has_smallest_map_head(value: &[u8], count: usize) -> bool {
     let mut head = Vec::new();

@@ -29,6 +29,7 @@ mod reference;
 mod survey;
 mod text;
 mod time;
+mod typed;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub(crate) use dictionary::Dictionary;
 pub(crate) use encode::Encoder;
 pub(crate) use fields::Plan;
 pub(crate) use learn::{LearnOptions, Sample, learn};
+pub(crate) use typed::{TypedCell, TypedPlan};
 
 use entry::{Entry, Part};
 

@@ -154,7 +154,7 @@ pub(crate) fn told_by_segments(storage: &dyn Storage) -> Result<Option<(FileHead
         let read = match name.kind {
             SegmentKind::Raw => read_header(&*file).map(Result::ok),
             SegmentKind::Sealed => read_sealed_header(&*file),
-            SegmentKind::Index | SegmentKind::Fields => continue,
+            SegmentKind::Index | SegmentKind::Fields | SegmentKind::Statistics => continue,
         };
         let own = read.map_err(Error::io("read", storage.describe(&text)))?;
         let Some(own) = own.filter(|own| (own.base_seq, own.ordinal) == (name.base_seq, name.ordinal)) else {

@@ -259,7 +259,7 @@ impl Core {
     /// Removes what there is of a sealed segment that did not come to be, under all of its names: the raw segments still
     /// hold the records, and the next attempt has another ordinal.
     fn discard(&self, name: SegmentName) {
-        for name in [name, name.index(), name.fields()].map(|name| name.to_string()) {
+        for name in [name].into_iter().chain(name.derived()).map(|name| name.to_string()) {
             let _ = self.storage.remove(&temporary(&name));
             let _ = self.storage.remove(&name);
         }

@@ -84,6 +84,15 @@ impl<'a> Reader<'a> {
     /// As [`Reader::token`], and [`MsgPackError::TooDeep`].
     pub fn skip_value(&mut self) -> Result<&'a [u8], MsgPackError> {
         let start = self.offset;
+        if self.skip_plain() {
+            return Ok(&self.bytes[start..self.offset]);
+        }
+        self.skip_nested()
+    }
+
+    /// As [`Reader::skip_value`], of what may have values in it.
+    fn skip_nested(&mut self) -> Result<&'a [u8], MsgPackError> {
+        let start = self.offset;
         // Values still owed at each open level; a map owes two for each pair.
         let mut owed = [0u64; DEPTH_MAX];
         let mut depth = 0;

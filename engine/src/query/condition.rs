@@ -131,6 +131,17 @@ impl Condition {
         }
     }
 
+    /// Adds the paths that it is about to `paths`.
+    pub(crate) fn paths<'c>(&'c self, paths: &mut Vec<&'c FieldPath>) {
+        match self {
+            Self::Compare(path, ..) | Self::In(path, _) | Self::Prefix(path, _) | Self::Exists(path) => {
+                paths.push(path)
+            }
+            Self::And(parts) | Self::Or(parts) => parts.iter().for_each(|part| part.paths(paths)),
+            Self::Not(inner) => inner.paths(paths),
+        }
+    }
+
     /// It doesn't hold.
     #[must_use]
     pub fn negated(self) -> Self {

@@ -1,6 +1,7 @@
 //! The records that a query finds, one after the other.
 
 use super::Query;
+use super::condition::Condition;
 use super::matcher::Matcher;
 use super::path::FieldPath;
 use super::plan::Plan;
@@ -84,6 +85,22 @@ enum Narrowed {
 }
 
 impl Selection {
+    /// What `condition` selects: all records without one. `log` names the log for metrics.
+    ///
+    /// # Errors
+    /// [`Error::Condition`] if the condition is larger than any may be.
+    pub(crate) fn of(condition: Option<&Condition>, log: impl FnOnce() -> String) -> Result<Self> {
+        Ok(Self {
+            matcher: condition.map(Matcher::new).transpose()?,
+            plan: condition.and_then(Plan::of),
+            stats: QueryStats::default(),
+            segment: None,
+            narrowed: Narrowed::Unknown,
+            indexed: None,
+            meter: QueryMeter::new(log),
+        })
+    }
+
     /// Whether `record` is asked for.
     ///
     /// # Errors
@@ -215,17 +232,7 @@ impl Reader {
     /// # Errors
     /// [`Error::Condition`] if the condition is larger than any may be, and what the operating system says.
     pub fn query(&self, query: &Query) -> Result<Matches> {
-        let matcher = query.condition.as_ref().map(Matcher::new).transpose()?;
-        let plan = query.condition.as_ref().and_then(Plan::of);
-        let selection = Selection {
-            matcher,
-            plan,
-            stats: QueryStats::default(),
-            segment: None,
-            narrowed: Narrowed::Unknown,
-            indexed: None,
-            meter: QueryMeter::new(|| self.source().storage.describe("")),
-        };
+        let selection = Selection::of(query.condition.as_ref(), || self.source().storage.describe(""))?;
         let mut scan = self.scan(query.range)?;
         // Keys of the records themselves are read alone, unless others are asked about.
         let own = |path: &FieldPath| <[String; 1]>::try_from(path.keys().to_vec()).ok().map(|[key]| key);
@@ -241,6 +248,19 @@ impl Reader {
             projection: is_projected.then(|| Projection::new(&query.fields)),
             body: Vec::new(),
         })
+    }
+}
+
+impl QueryStats {
+    /// Adds what another did.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.segments += other.segments;
+        self.segments_skipped_by_time += other.segments_skipped_by_time;
+        self.segments_skipped_by_index += other.segments_skipped_by_index;
+        self.segments_by_index += other.segments_by_index;
+        self.blocks_read += other.blocks_read;
+        self.records_examined += other.records_examined;
+        self.records_matched += other.records_matched;
     }
 }
 

@@ -22,9 +22,13 @@ pub use condition::{Comparison, Condition, field};
 pub use matcher::Matcher;
 pub(crate) use matches::Selection;
 pub use matches::{Matches, QueryStats};
+pub(crate) use number::Number;
 pub use parse::ConditionError;
 pub use path::FieldPath;
+pub(crate) use trie::Trie;
 pub use value::Value;
+pub(crate) use value::{Cell, Inner};
+pub(crate) use walk::walk;
 
 use crate::reader::ScanRange;
 

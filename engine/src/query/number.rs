@@ -72,6 +72,24 @@ impl Number {
         }
     }
 
+    /// The double with exactly this value, if there is one.
+    pub(crate) fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Int(value) => Some(*value as f64).filter(|float| *float as i128 == *value),
+            Self::Float(value) => Some(*value),
+            Self::Decimal(_) => None,
+        }
+    }
+
+    /// The double next to it; infinite beyond all others.
+    pub(crate) fn nearest(&self) -> f64 {
+        match self {
+            Self::Int(value) => *value as f64,
+            Self::Float(value) => *value,
+            Self::Decimal(_) => self.to_string().parse().unwrap_or(0.0),
+        }
+    }
+
     /// The decimal with exactly this value, which is finite.
     fn to_decimal(&self) -> Decimal {
         let of = |text: String| Decimal::of_token(text.as_bytes()).unwrap_or_default();
@@ -101,6 +119,36 @@ impl Number {
             }
         }
     }
+
+    /// The number that has this term.
+    pub(crate) fn of_term(term: &[u8]) -> Option<Self> {
+        let (tag, rest) = term.split_first()?;
+        match *tag {
+            TAG_INT => {
+                let bytes: [u8; 9] = rest.try_into().ok()?;
+                let mut wide = [if bytes[8] & 0x80 == 0 { 0 } else { 0xFF }; 16];
+                wide[..9].copy_from_slice(&bytes);
+                let value = i128::from_le_bytes(wide);
+                (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&value).then_some(Self::Int(value))
+            }
+            TAG_FLOAT => {
+                let value = f64::from_bits(u64::from_le_bytes(rest.try_into().ok()?));
+                Some(Self::of_f64(value)).filter(|number| matches!(number, Self::Float(_)) && !number.is_nan())
+            }
+            TAG_DECIMAL => {
+                let (sign, rest) = rest.split_first()?;
+                let (point, digits) = rest.split_first_chunk()?;
+                let is_sound = *sign < 2
+                    && digits.iter().all(u8::is_ascii_digit)
+                    && digits.first().is_some_and(|digit| *digit != b'0')
+                    && digits.last() != Some(&b'0');
+                let point =
+                    Some(i64::from_le_bytes(*point)).filter(|point| point.abs_diff(0) <= EXPONENT_CAP as u64)?;
+                is_sound.then(|| Self::Decimal(Decimal { negative: *sign == 1, digits: digits.into(), point }))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Tags of terms; those of other values are in `value.rs`.
@@ -113,7 +161,7 @@ impl std::fmt::Display for Number {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Int(value) => write!(f, "{value}"),
-            Self::Float(value) => write!(f, "{value:e}"),
+            Self::Float(value) => write!(f, "{value:?}"),
             Self::Decimal(decimal) => {
                 let sign = if decimal.negative { "-" } else { "" };
                 let digits = String::from_utf8_lossy(&decimal.digits);

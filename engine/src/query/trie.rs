@@ -13,7 +13,7 @@ struct Node {
 
 /// Paths by their keys.
 #[derive(Debug, Clone)]
-pub(super) struct Trie(Vec<Node>);
+pub(crate) struct Trie(Vec<Node>);
 
 impl Default for Trie {
     fn default() -> Self {
@@ -23,7 +23,7 @@ impl Default for Trie {
 
 impl Trie {
     /// The node of `path`, which is added if it isn't there.
-    pub(super) fn insert(&mut self, path: &FieldPath) -> usize {
+    pub(crate) fn insert(&mut self, path: &FieldPath) -> usize {
         path.keys().iter().fold(ROOT, |node, key| {
             self.child(node, key).unwrap_or_else(|| {
                 self.0.push(Node::default());
@@ -35,17 +35,17 @@ impl Trie {
     }
 
     /// The node below `node` by `key`.
-    pub(super) fn child(&self, node: usize, key: &str) -> Option<usize> {
+    pub(crate) fn child(&self, node: usize, key: &str) -> Option<usize> {
         self.0[node].children.iter().find(|(own, _)| own == key).map(|(_, child)| *child)
     }
 
     /// Whether no path leads further.
-    pub(super) fn is_end(&self, node: usize) -> bool {
+    pub(crate) fn is_end(&self, node: usize) -> bool {
         self.0[node].children.is_empty()
     }
 
     /// How many nodes there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 }

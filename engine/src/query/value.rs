@@ -51,6 +51,47 @@ impl Value {
         self.as_cell().term(&mut term).then(|| term.into())
     }
 
+    /// The value that has this term.
+    pub(crate) fn of_term(term: &[u8]) -> Option<Self> {
+        let (tag, rest) = term.split_first()?;
+        Some(Self(match (*tag, rest) {
+            (TAG_NULL, []) => Inner::Null,
+            (TAG_BOOL, [value @ (0 | 1)]) => Inner::Bool(*value == 1),
+            (TAG_STRING, text) => Inner::String(std::str::from_utf8(text).ok()?.to_owned()),
+            _ => Inner::Number(Number::of_term(term)?),
+        }))
+    }
+
+    /// In what order values are told: null, booleans, numbers, strings; each among themselves by their own order.
+    pub(crate) fn order(&self, other: &Self) -> Ordering {
+        let class = |value: &Self| match value.0 {
+            Inner::Null => 0,
+            Inner::Bool(_) => 1,
+            Inner::Number(_) => 2,
+            Inner::String(_) => 3,
+        };
+        class(self).cmp(&class(other)).then_with(|| match (&self.0, &other.0) {
+            (Inner::Bool(a), Inner::Bool(b)) => a.cmp(b),
+            _ => self.as_cell().compare(&other.as_cell()).unwrap_or(Ordering::Equal),
+        })
+    }
+
+    /// The double next to a number; `None` for everything else.
+    pub fn as_f64(&self) -> Option<f64> {
+        match &self.0 {
+            Inner::Number(number) => Some(number.nearest()),
+            _ => None,
+        }
+    }
+
+    /// The text of a string; `None` for everything else.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.0 {
+            Inner::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Whether nothing equals it, not even itself.
     pub(crate) fn is_nan(&self) -> bool {
         matches!(&self.0, Inner::Number(number) if number.is_nan())

@@ -6,7 +6,7 @@ use crate::msgpack::{DEPTH_MAX, MsgPackError, Reader, Token};
 
 /// Calls `see` with the node of every path that leads to something in `body`, and with the value there: `None` for an
 /// array, of which each element is then seen as well.
-pub(super) fn walk<'a>(
+pub(crate) fn walk<'a>(
     trie: &Trie,
     body: &'a [u8],
     see: &mut dyn FnMut(usize, Option<Cell<'a>>),
@@ -63,7 +63,7 @@ impl Walker<'_, '_> {
 }
 
 /// Reads the next key. `None` if it is no string.
-pub(super) fn key<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, MsgPackError> {
+pub(crate) fn key<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, MsgPackError> {
     let before = reader.clone();
     match reader.token()? {
         Token::Str(key) => Ok(Some(key)),

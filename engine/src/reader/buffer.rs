@@ -84,6 +84,11 @@ impl ReadBuffer {
         Self { block, fields, ..Self::default() }
     }
 
+    /// A buffer that may leave out other fields than these, where that is quicker.
+    pub(crate) fn at_least(fields: Fields) -> Self {
+        Self { block: BlockBuf::only(fields), ..Self::default() }
+    }
+
     /// Leaves of the record that was read last only the fields that were asked for.
     ///
     /// # Errors

@@ -108,7 +108,7 @@ impl Reader {
                         // A summary that lies may tell any number.
                         sealed_body_bytes = sealed_body_bytes.saturating_add(file.summary().body_bytes);
                         info.missing = file.summary().missing(name.base_seq);
-                        for index in [name.index(), name.fields()] {
+                        for index in name.derived() {
                             info.bytes = info.bytes.saturating_add(self.file_bytes(&index.to_string())?);
                         }
                         info.root = file.merkle().ok().map(|ends| hex(&ends.end.root()));

@@ -12,7 +12,7 @@ use crate::reader::{ReadBuffer, Source};
 use crate::record::{Record, RecordBuf};
 use crate::sealed::{BlockEntry, SealedFile};
 use crate::view::{Chain, Segment};
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds, RangeInclusive};
 use std::sync::Arc;
 
 /// Most threads of a scan.
@@ -113,6 +113,29 @@ impl ScanRange {
         gap.first_seq < self.end_seq && self.first_seq < gap.end_seq
     }
 
+    /// Those of `seqs` that are in the range.
+    pub(crate) fn seqs_of(&self, seqs: Range<u64>) -> Range<u64> {
+        self.first_seq.max(seqs.start)..self.end_seq.min(seqs.end)
+    }
+
+    /// How many seconds there are from the earliest time in the range to the end of the latest, if it has both.
+    pub(crate) fn seconds(&self) -> Option<f64> {
+        let is_bounded = self.since != Timestamp::MIN && self.last != Timestamp::MAX;
+        let micros = i128::from(self.last.as_micros()) - i128::from(self.since.as_micros()) + 1;
+        (is_bounded && micros > 0).then(|| micros as f64 / 1e6)
+    }
+
+    /// Whether all times of the records in `file` are in the range.
+    pub(crate) fn has_all_times_of(&self, file: &SealedFile) -> bool {
+        let times = file.time_range().map(RangeInclusive::into_inner);
+        self.is_all_times() || times.is_some_and(|(min, max)| self.has_time(min) && self.has_time(max))
+    }
+
+    /// How many threads there are to be.
+    pub(crate) fn thread_count(&self) -> usize {
+        self.threads
+    }
+
     fn has_time(&self, time: Timestamp) -> bool {
         self.since <= time && time <= self.last
     }
@@ -188,6 +211,12 @@ impl Scan {
         let fields = Some(Fields::new(fields));
         self.buffer = ReadBuffer::with_fields(fields.clone());
         self.ahead = self.ahead.map(|_| Ahead::new(self.range, self.next..self.end, fields));
+        self
+    }
+
+    /// This scan, not begun yet, with records that may lack other fields than these, where that is quicker.
+    pub(crate) fn at_least<S: AsRef<str>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
+        self.buffer = ReadBuffer::at_least(Fields::new(fields));
         self
     }
 

@@ -203,7 +203,7 @@ impl Verification<'_> {
                     Err(Error::Damaged(damage)) => Ok(Some(damage.detail)),
                     opened => opened.map(|_| None),
                 },
-                SegmentKind::Index | SegmentKind::Fields => Ok(None),
+                SegmentKind::Index | SegmentKind::Fields | SegmentKind::Statistics => Ok(None),
             };
             match opened {
                 Ok(None) => {}
@@ -274,6 +274,10 @@ impl Verification<'_> {
         }
         if file.are_fields_sound()? == Some(false) {
             self.report.indexes.push(source.describe(slot.name.fields()));
+        }
+        let statistics = source.describe(slot.name.statistics());
+        if file.are_answers_sound().map_err(Error::io("open", statistics.clone()))? == Some(false) {
+            self.report.indexes.push(statistics);
         }
         Ok(true)
     }

@@ -14,6 +14,10 @@ impl<'a> Record<'a> {
         Self(stored)
     }
 
+    pub(crate) fn stored(&self) -> &StoredRecord<'a> {
+        &self.0
+    }
+
     /// The record's position in the log.
     pub fn seq(&self) -> u64 {
         self.0.seq

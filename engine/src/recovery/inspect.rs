@@ -239,7 +239,7 @@ fn drop_sealed_twice(
 /// Indexes without their segment.
 fn orphaned_indexes(segments: &[SegmentName]) -> Vec<String> {
     let is_orphan = |name: &&SegmentName| {
-        matches!(name.kind, SegmentKind::Index | SegmentKind::Fields)
+        matches!(name.kind, SegmentKind::Index | SegmentKind::Fields | SegmentKind::Statistics)
             && segments.binary_search(&SegmentName { kind: SegmentKind::Sealed, ..**name }).is_err()
     };
     segments.iter().filter(is_orphan).map(ToString::to_string).collect()

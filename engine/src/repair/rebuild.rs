@@ -92,14 +92,19 @@ impl Rebuilder {
         let segments = listed.iter().filter_map(|name| SegmentName::parse(name));
         let mut made = Vec::new();
         for name in segments.filter(|name| name.kind == SegmentKind::Sealed) {
-            for index in [name.index(), name.fields()] {
+            for index in name.derived() {
                 let is_wrong = report.indexes.contains(&self.storage.describe(&index.to_string()));
                 if !is_wrong || replaced.contains(&&name.to_string()) {
                     continue;
                 }
                 if self.apply {
                     let file = SealedFile::open(&self.storage, name, self.log_id)?;
-                    if index.kind == SegmentKind::Index { self.index(name, &file)? } else { self.fields(&file)? }
+                    match index.kind {
+                        SegmentKind::Index => self.index(name, &file)?,
+                        SegmentKind::Fields => self.fields(&file)?,
+                        // Made again when somebody asks.
+                        _ => self.drop_file(&index.to_string())?,
+                    }
                 }
                 made.push(index.to_string());
             }
@@ -174,12 +179,16 @@ impl Rebuilder {
     fn fields(&self, file: &SealedFile) -> Result<()> {
         let wanted = file.fields().map(|index| fields_of(&index)).unwrap_or_default();
         let name = file.name().fields().to_string();
-        self.storage.remove(&name).map_err(Error::io("remove", self.storage.describe(&name)))?;
+        self.drop_file(&name)?;
         file.drop_fields();
         match wanted.is_empty() || !file.takes_fields() {
             true => Ok(()),
             false => index_segment(&*self.storage, file, &wanted, &|| true).map(drop),
         }
+    }
+
+    fn drop_file(&self, name: &str) -> Result<()> {
+        self.storage.remove(name).map_err(Error::io("remove", self.storage.describe(name)))
     }
 
     /// Removes files whose records have another place, and their indexes.
@@ -188,7 +197,7 @@ impl Rebuilder {
             return Ok(());
         }
         let sealed = originals.iter().filter(|name| name.kind == SegmentKind::Sealed);
-        let indexes = sealed.flat_map(|name| [name.index(), name.fields()]);
+        let indexes = sealed.flat_map(|name| name.derived());
         for name in originals.iter().copied().chain(indexes) {
             let name = name.to_string();
             match self.storage.remove(&name) {

@@ -126,7 +126,7 @@ impl<'a> Planner<'a> {
     fn bytes_of(&self, name: SegmentName) -> Result<u64> {
         let storage = &*self.source.storage;
         let mut bytes = 0u64;
-        for name in [name, name.index(), name.fields()].map(|name| name.to_string()) {
+        for name in [name].into_iter().chain(name.derived()).map(|name| name.to_string()) {
             match storage.open(&name) {
                 Ok(file) => {
                     bytes = bytes.saturating_add(file.len().map_err(Error::io("read", storage.describe(&name)))?)

@@ -4,7 +4,7 @@ use super::block::{BlockHeader, CODEC_COLUMNS, CODEC_GAP, CODEC_ROWS_PLAIN, CODE
 use super::bytes::Salt;
 use super::column_rows::ColumnRows;
 use super::rows::{PLAIN_BYTES_MAX, Rows};
-use super::shared::Shared;
+use super::shared::{Shared, SharedColumns};
 use crate::Incarnation;
 use crate::gap::Gap;
 use crate::msgpack::Fields;
@@ -35,6 +35,21 @@ impl From<&'static str> for BlockError {
 impl Default for BlockBuf {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Decompresses what is compressed in a block of columns: `plain_len` bytes, which the caller has found to be no more than there may be.
+pub(super) fn decompress_columns(
+    shared: &SharedColumns,
+    plain_len: usize,
+) -> impl FnMut(&[u8], &mut Vec<u8>) -> Option<()> {
+    move |stored, plain| {
+        plain.reserve_exact(plain_len);
+        let written = CONTEXT.with_borrow_mut(|context| match &shared.content {
+            Some(content) => context.decompress_using_ddict(plain, stored, content),
+            None => context.decompress(plain, stored),
+        });
+        written.ok().filter(|len| *len == plain_len).map(drop)
     }
 }
 
@@ -260,14 +275,7 @@ impl BlockBuf {
                     return Err("the block has columns, and the file has no dictionary of them".into());
                 };
                 let only = seq.and_then(|seq| seq.checked_sub(header.first_seq)).map(|row| row as usize);
-                let mut decompress = |stored: &[u8], plain: &mut Vec<u8>| {
-                    plain.reserve_exact(plain_len);
-                    let written = CONTEXT.with_borrow_mut(|context| match &shared.content {
-                        Some(content) => context.decompress_using_ddict(plain, stored, content),
-                        None => context.decompress(plain, stored),
-                    });
-                    written.ok().filter(|len| *len == plain_len).map(drop)
-                };
+                let mut decompress = decompress_columns(shared, plain_len);
                 self.columns.read(shared, payload, header.count, only, &mut decompress, &mut self.plain)?;
                 (self.first_seq, self.incarnation, self.header) = (header.first_seq, incarnation, Some(header));
                 self.count = header.count;

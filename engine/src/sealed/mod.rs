@@ -28,7 +28,9 @@ mod rows;
 mod salvage;
 mod shared;
 mod slot;
+mod statistics;
 mod table;
+mod typed;
 mod verify;
 mod walk;
 mod writer;
@@ -52,6 +54,7 @@ pub(crate) use salvage::Salvaged;
 pub(crate) use shared::FileDictionary;
 pub(crate) use slot::SealedSlot;
 pub(crate) use table::BlockEntry;
+pub(crate) use typed::{TypedBlock, TypedBuf};
 pub(crate) use writer::{SealedWriter, Stated};
 
 use crate::options::{Codec, Options};
