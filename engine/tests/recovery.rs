@@ -350,6 +350,59 @@ fn a_newest_sealed_segment_of_which_nothing_is_left_stays_reported() {
     }
 }
 
+/// Cut anywhere: what the index or the head tells of its end is enough to give no seq twice, before a repair and after one.
+#[test]
+fn a_newest_sealed_segment_that_is_cut_costs_no_seq_twice() {
+    const RECORDS: u64 = 100;
+    let sealed = SimDisk::new(1);
+    let log = options().open_or_create_on(sealed.storage()).unwrap();
+    append(&log, RECORDS);
+    log.seal().unwrap();
+    log.close().unwrap();
+    let (name, index) = (name_with(&sealed, ".seg"), name_with(&sealed, ".idx"));
+    let whole = sealed.read(&name).unwrap();
+    for len in (0..6).chain([127, 128, 129, 130]).chain((0..whole.len()).step_by(61)) {
+        for lost in [None, Some("head"), Some(index.as_str())] {
+            let context = format!("{len} of {} bytes, without {lost:?}", whole.len());
+            let disk = sealed.copy();
+            disk.replace(&name, &whole[..len]);
+            lost.into_iter().for_each(|lost| disk.replace(lost, &[]));
+            let log = options().open_or_create_on(disk.storage()).unwrap();
+            assert!(log.next_seq() >= RECORDS, "{context}: {}", log.next_seq());
+            assert!(!log.recovery().is_complete(), "{context}");
+            append(&log, 1);
+            log.close().unwrap();
+            // Where nothing tells how many there were, a repair takes minutes: there may have been very many.
+            if log_end(&disk) < 2 * RECORDS {
+                check_repaired(&disk, RECORDS, &context);
+                let unopened = sealed.copy();
+                unopened.replace(&name, &whole[..len]);
+                lost.into_iter().for_each(|lost| unopened.replace(lost, &[]));
+                check_repaired(&unopened, RECORDS, &context);
+            }
+        }
+    }
+}
+
+fn log_end(disk: &SimDisk) -> u64 {
+    options().open_or_create_on(disk.storage()).unwrap().next_seq()
+}
+
+/// Repairs a log that had `records`: each is there or in a gap, and the next seq is another one.
+fn check_repaired(disk: &SimDisk, records: u64, context: &str) {
+    let report = Repair::apply().run_on(disk.storage()).unwrap();
+    assert!(report.is_sound(), "{context}: {report:?}");
+    let log = options().open_or_create_on(disk.storage()).unwrap();
+    assert!(log.next_seq() >= records, "{context}: {}", log.next_seq());
+    assert!(log.recovery().is_complete(), "{context}: {:?}", log.recovery());
+    for seq in 0..records {
+        match log.get(seq) {
+            Ok(found) => assert!(found.is_some(), "{context}: {seq}"),
+            Err(error) => assert!(matches!(error, annals::Error::Gap(_)), "{context}: {seq}: {error}"),
+        }
+    }
+}
+
 #[test]
 fn raw_segments_that_are_still_there_stand_in_for_the_sealed_one_that_is_damaged() {
     let sealed_until = |stop: Option<u64>| {

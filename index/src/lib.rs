@@ -43,4 +43,4 @@ pub use fields::{
     term_hash,
 };
 pub use header::{FORMAT_VERSION, FileHeader, FileKind, HEADER_BYTES, HeaderError, INCOMPATIBLE_KNOWN, SPECIFIC_BYTES};
-pub use segment::{Binding, IndexBuilder, IndexError, IndexReader, IndexedBlock, RECORDS_MAX, STRIDE};
+pub use segment::{Binding, IndexBuilder, IndexError, IndexReader, IndexedBlock, RECORDS_MAX, STRIDE, indexed_records};

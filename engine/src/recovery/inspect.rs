@@ -6,6 +6,7 @@ use crate::names::{self, QUARANTINE, SegmentKind, SegmentName};
 use crate::raw::frame::SEQ_LIMIT;
 use crate::raw::{self, RawSegment, Scan, Scanner, read_header};
 use crate::recovery::ending::judge_end;
+use crate::recovery::hints::{head_end, index_end};
 use crate::recovery::report::RecoveryReport;
 use crate::sealed::SealedFile;
 use crate::view::{Chain, Segment};
@@ -15,7 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// More records than any segment holds: raw ones are smaller than 4 GiB, and a record takes 20 bytes at least.
-const RECORDS_MAX: u64 = 1 << 28;
+pub(super) const RECORDS_MAX: u64 = 1 << 28;
 
 /// What a log holds.
 #[derive(Debug)]
@@ -288,9 +289,15 @@ fn last_sealed_end(
                 }
                 if let Some(damage) = file.footer_damage() {
                     // The blocks were counted instead, and some may be missing at the end.
-                    let end_seq = next_base(found_end);
+                    let after = next_base(found_end);
+                    let told = [index_end(&**storage, log_id, last)?, head_end(&**storage, last)?];
+                    let told = told.into_iter().flatten().max().filter(|&told| told > found_end && after.is_none());
+                    let end_seq = after.or(told);
                     let lost = (end_seq != Some(found_end)).then_some(found_end);
                     report.damaged.push(Damage { first_seq: lost, end_seq, ..damage.clone() });
+                    if let Some(told) = told {
+                        return Ok((told, false));
+                    }
                 }
                 return Ok((found_end, true));
             }
@@ -304,7 +311,11 @@ fn last_sealed_end(
             Err(Error::Damaged(mut damage)) => {
                 // No seq is given twice: where nothing tells how many records there were, the log goes on behind as
                 // many as a segment can hold.
-                let end_seq = next_base(last.base_seq + 1).unwrap_or_else(|| {
+                let told = match index_end(&**storage, log_id, last)? {
+                    Some(told) => Some(told.max(head_end(&**storage, last)?.unwrap_or(0))),
+                    None => None,
+                };
+                let end_seq = next_base(last.base_seq + 1).or(told).unwrap_or_else(|| {
                     damage.detail += "; nothing tells how many records it held";
                     last.base_seq.saturating_add(RECORDS_MAX).min(SEQ_LIMIT)
                 });

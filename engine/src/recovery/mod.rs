@@ -9,6 +9,7 @@
 //! unknown, so that the readable prefix ends there.
 
 mod ending;
+mod hints;
 mod inspect;
 mod report;
 mod settle;
