@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use annals_bench::Result;
-use annals_bench::contenders::{self, Appender, Contender, Facts, Index, Reads, Setup, Store, encode_each, locked_version};
+use annals_bench::contenders::{
+    self, Appender, Contender, Facts, Index, Reads, Setup, Store, encode_each, locked_version,
+};
 use annals_bench::items::Item;
 use rocksdb::{DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions};
 use std::path::Path;
