@@ -1,11 +1,13 @@
 //! Everything at once, on a real directory with real threads: eight writers of all durabilities, readers, tails in this
-//! process and beside it, sealing all the time, and a verifier now and then.
+//! process and beside it, sealing and indexing all the time, retention behind them, and a verifier now and then.
 //!
 //! `ANNALS_SECONDS` says for how long; `ANNALS_CASES` of records at least, if that is set; `ANNALS_SEED` what is drawn.
 
 mod random;
 
-use annals::{Batch, Durability, Log, Options, Reader, RecordBuf, ScanRange, Tail};
+use annals::{
+    Batch, Durability, Error, Log, Options, Query, Reader, RecordBuf, Removal, RetentionPolicy, ScanRange, Tail, field,
+};
 use random::Random;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -52,6 +54,8 @@ struct Stress<'a> {
     read: AtomicU64,
     /// The event at each seq, as the append that returned it said: acknowledged.
     acknowledged: Mutex<HashMap<u64, (u64, u64)>>,
+    /// The removals that somebody was told of who asked for a record, and which record.
+    told: Mutex<Vec<(u64, Removal)>>,
 }
 
 impl Stress<'_> {
@@ -67,6 +71,12 @@ impl Stress<'_> {
             assert_eq!((found.writer, found.number), known, "record {seq} is another one");
         }
         self.read.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the record `seq` is said to be removed; whether that is so is looked at in the end.
+    fn note(&self, seq: u64, removal: &Removal) {
+        assert!((removal.first_seq..removal.end_seq).contains(&seq), "{seq}: {removal:?}");
+        self.told.lock().unwrap().push((seq, removal.clone()));
     }
 
     fn write(&self, writer: u64) -> u64 {
@@ -103,27 +113,103 @@ impl Stress<'_> {
         while !self.is_over() {
             for _ in 0..20 {
                 let Some(seq) = reader.end_seq().checked_sub(1).map(|last| random.below(last + 1)) else { break };
-                self.check(seq, &reader.get(seq).unwrap().expect("below the end"));
+                match reader.get(seq) {
+                    Err(Error::Removed(removal)) => self.note(seq, &removal),
+                    found => self.check(seq, &found.unwrap().expect("below the end")),
+                }
             }
             reader.refresh().unwrap();
             pause();
         }
     }
 
-    fn scan(&self, reader: &Reader, seed: u64, backward: bool) {
+    /// Scans in the writer's process: what has begun is not disturbed, so nothing is missing but what was removed before.
+    fn scan_backward(&self, reader: &Reader, seed: u64) {
+        let mut random = Random(seed);
+        while !self.is_over() {
+            let (begin, end) = (reader.first_seq(), reader.end_seq());
+            let first = random.below(end.max(1)).min(end.saturating_sub(1));
+            let range = ScanRange::all().seqs(first..first.saturating_add(2_000));
+            let scan = reader.scan(range.reverse()).unwrap();
+            let removed = reader.first_seq();
+            let mut records: Vec<_> = scan.map(|record| record.unwrap()).collect();
+            records.reverse();
+            let from = records.first().map_or(removed, RecordBuf::seq);
+            let to = from + records.len() as u64;
+            assert!((first.max(begin)..=first.max(removed)).contains(&from), "{from}, {first}, {begin} to {removed}");
+            assert!(to >= end.min(first + 2_000) || to <= removed, "{from} to {to} of {end}, from {first}");
+            records.iter().zip(from..).for_each(|(record, seq)| self.check(seq, record));
+            pause();
+        }
+    }
+
+    /// Scans beside the writer's process: what is removed meanwhile is told, and the scan goes on behind it.
+    fn scan_forward(&self, reader: &Reader, seed: u64) {
         let mut random = Random(seed);
         while !self.is_over() {
             let end = reader.end_seq();
             let first = random.below(end.max(1)).min(end.saturating_sub(1));
             let range = ScanRange::all().seqs(first..first.saturating_add(2_000));
-            let scan = reader.scan(if backward { range.reverse() } else { range }).unwrap();
-            let records: Vec<_> = scan.map(|record| record.unwrap()).collect();
-            assert!(records.len() as u64 >= (end - first).min(2_000), "{} from {first} to {end}", records.len());
-            for (n, record) in records.iter().enumerate() {
-                let n = if backward { records.len() - 1 - n } else { n };
-                self.check(first + n as u64, record);
+            let mut next = None;
+            for record in reader.scan(range).unwrap() {
+                match record {
+                    Err(Error::Removed(removal)) => {
+                        self.note(next.unwrap_or(first).max(removal.first_seq), &removal);
+                        next = Some(removal.end_seq);
+                    }
+                    record => {
+                        let record = record.unwrap();
+                        self.check(next.unwrap_or(record.seq()), &record);
+                        next = Some(record.seq() + 1);
+                    }
+                }
+            }
+            let is_whole = next.is_some_and(|next| next >= end.min(first + 2_000));
+            assert!(is_whole || reader.first_seq() >= end.min(first + 2_000), "to {next:?} of {end}, from {first}");
+            pause();
+        }
+    }
+
+    /// Asks for acknowledged records by their fields, which are indexed as segments are sealed.
+    fn ask(&self, reader: &Reader, seed: u64) {
+        let mut random = Random(seed);
+        while !self.is_over() {
+            let seq = random.below(reader.end_seq().max(1));
+            if let Some((writer, number)) = self.acknowledged.lock().unwrap().get(&seq).copied() {
+                let is_it = field("writer").unwrap().is(writer).and(field("number").unwrap().is(number));
+                let found: Vec<u64> = reader
+                    .query(&Query::over(ScanRange::all()).filter(is_it))
+                    .unwrap()
+                    .filter_map(|record| match record {
+                        Err(Error::Removed(_)) => None,
+                        record => Some(record.unwrap().seq()),
+                    })
+                    .collect();
+                let is_removed = found.is_empty() && reader.removals().unwrap().last().is_some_and(|r| seq < r.end_seq);
+                assert!(found == [seq] || is_removed, "record {seq}: {found:?}");
             }
             pause();
+        }
+    }
+
+    /// Removes what is old, never what is held.
+    fn retain(&self) {
+        let mut random = Random(self.seed ^ 7);
+        let limit = |random: &mut Random| RetentionPolicy::new().max_records(random.below(6_000)).reason("stress");
+        while !self.is_over() {
+            let first_seq = self.log.reader().first_seq();
+            let held = first_seq + random.below(self.log.next_seq() - first_seq + 1);
+            let is_held = random.below(3) == 0;
+            if is_held {
+                self.log.hold("case", held..=held, "asked").unwrap();
+            }
+            let report = self.log.retain(&limit(&mut random)).unwrap();
+            assert!(!is_held || report.first_seq <= held, "{held} is held: {report:?}");
+            if is_held {
+                assert!(self.log.reader().first_seq() <= held);
+                self.log.release("case").unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(random.below(60)));
         }
     }
 
@@ -133,14 +219,20 @@ impl Stress<'_> {
         let mut last = Instant::now();
         loop {
             let over = self.writing.load(Ordering::SeqCst) == 0;
-            match tail.next(Some(Duration::from_millis(50))).unwrap() {
-                Some(record) => {
+            match tail.next(Some(Duration::from_millis(50))) {
+                Err(Error::Removed(removal)) => {
+                    self.note(seq, &removal);
+                    seq = removal.end_seq;
+                    assert_eq!(tail.next_seq(), seq);
+                }
+                Err(error) => panic!("a tail at {seq}: {error}"),
+                Ok(Some(record)) => {
                     self.check(seq, &record);
                     (seq, last) = (seq + 1, Instant::now());
                 }
                 // The log's own durability decides what is visible, and its threads that it becomes so.
-                None if over && seq == self.log.next_seq() => return seq,
-                None => assert!(last.elapsed() < Duration::from_secs(60), "record {seq} doesn't come"),
+                Ok(None) if over && seq == self.log.next_seq() => return seq,
+                Ok(None) => assert!(last.elapsed() < Duration::from_secs(60), "record {seq} doesn't come"),
             }
         }
     }
@@ -150,7 +242,10 @@ impl Stress<'_> {
             for reader in [self.log.reader(), Reader::open(self.path).unwrap()] {
                 let report = reader.verify(&mut |_| ()).unwrap();
                 assert!(report.is_sound(), "{:?}", report.damage);
-                assert_eq!(report.records, report.end_seq, "records that were not verified");
+                // What was removed meanwhile may have been read before.
+                let removed = report.removals.last().map_or(0, |removal| removal.end_seq);
+                let records = report.end_seq - removed..=report.end_seq;
+                assert!(records.contains(&report.records), "{} records verified of {records:?}", report.records);
                 assert!(report.root.is_some());
                 // A segment may be sealed before what it holds is told to readers, so verifying may be ahead of them.
                 let seen = reader.end_seq();
@@ -182,6 +277,7 @@ impl Drop for Done<'_> {
 fn stress(durability: Durability, seconds: f64, least: u64, seed: u64) -> (u64, u64) {
     let dir = tempfile::tempdir().unwrap();
     let options = Options::new().segment_bytes(64 << 10).queue_bytes(64 << 10).durability(durability);
+    let options = options.index_fields(["writer", "number"].map(|name| field(name).unwrap()));
     let log = options.create(dir.path()).unwrap();
     let stress = Stress {
         log: &log,
@@ -191,6 +287,7 @@ fn stress(durability: Durability, seconds: f64, least: u64, seed: u64) -> (u64, 
         writing: AtomicU64::new(WRITERS),
         read: AtomicU64::new(0),
         acknowledged: Mutex::default(),
+        told: Mutex::default(),
     };
     let stress = &stress;
     let began = Instant::now();
@@ -200,11 +297,14 @@ fn stress(durability: Durability, seconds: f64, least: u64, seed: u64) -> (u64, 
         let beside = Reader::open(dir.path()).unwrap();
         let tails: Vec<_> =
             [live.tail(0), beside.tail(0)].map(|tail| scope.spawn(move || stress.tail(tail))).into_iter().collect();
-        for (n, reader) in [live, beside].into_iter().enumerate() {
-            let scanned = reader.clone();
-            scope.spawn(move || stress.get(&reader, seed + n as u64));
-            scope.spawn(move || stress.scan(&scanned, seed + n as u64, n == 0));
+        for reader in [&live, &beside] {
+            let (got, asked) = (reader.clone(), reader.clone());
+            scope.spawn(move || stress.get(&got, seed));
+            scope.spawn(move || stress.ask(&asked, seed));
         }
+        scope.spawn(move || stress.scan_backward(&live, seed));
+        scope.spawn(move || stress.scan_forward(&beside, seed + 1));
+        scope.spawn(|| stress.retain());
         scope.spawn(|| stress.verify());
         scope.spawn(|| stress.seal());
         while began.elapsed().as_secs_f64() < seconds || log.next_seq() < least {
@@ -222,30 +322,53 @@ fn stress(durability: Durability, seconds: f64, least: u64, seed: u64) -> (u64, 
     });
     let read = stress.read.load(Ordering::SeqCst);
     let acknowledged = std::mem::take(&mut *stress.acknowledged.lock().unwrap());
+    let told = std::mem::take(&mut *stress.told.lock().unwrap());
     assert_eq!(acknowledged.len() as u64, appended);
     log.close().unwrap();
 
     let log = options.open(dir.path()).unwrap();
     assert!(log.recovery().clean, "{:?}", log.recovery());
     assert_eq!(log.next_seq(), appended);
+    let first_seq = check_removals(&log.reader(), &told);
+    // A writer waits for its seqs before it appends more, so its records stand in its own order.
     let mut numbers = HashMap::new();
-    for (seq, record) in log.reader().scan(ScanRange::all()).unwrap().enumerate() {
-        let record = record.unwrap();
-        let found: Event = record.decode().unwrap();
-        assert_eq!((record.seq(), acknowledged[&(seq as u64)]), (seq as u64, (found.writer, found.number)));
-        // A writer waits for its seqs before it appends more, so its records stand in its own order.
-        let next = numbers.entry(found.writer).or_insert(0);
-        assert_eq!(found.number, *next);
-        assert_eq!(found, event(found.writer, *next));
+    let mut expect = |seq: u64| {
+        let (writer, number) = acknowledged[&seq];
+        let next = numbers.entry(writer).or_insert(0);
+        assert_eq!(number, *next, "record {seq}");
         *next += 1;
+        event(writer, number)
+    };
+    (0..first_seq).for_each(|seq| drop(expect(seq)));
+    let mut seq = first_seq;
+    for record in log.reader().scan(ScanRange::all()).unwrap() {
+        let record = record.unwrap();
+        assert_eq!((record.seq(), record.decode::<Event>().unwrap()), (seq, expect(seq)));
+        seq += 1;
     }
-    assert_eq!(numbers.values().sum::<u64>(), appended);
+    assert_eq!(seq, appended);
     assert!(log.reader().verify(&mut |_| ()).unwrap().is_sound());
     // An open log may be writing a segment's temporary file; a closed one has none.
     log.close().unwrap();
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.iter().all(|path| path.extension().is_none_or(|ending| ending != "tmp")), "{left:?}");
     (appended, read)
+}
+
+/// The removals that the log tells of cover what is not there any more, and nothing else; whoever was told of one before was
+/// told of one of these. Returns the first seq that is left.
+fn check_removals(reader: &Reader, told: &[(u64, Removal)]) -> u64 {
+    let removals = reader.removals().unwrap();
+    let mut next = 0;
+    for removal in &removals {
+        assert_eq!((removal.first_seq, removal.end_seq - removal.first_seq), (next, removal.records), "{removal:?}");
+        assert!(removal.segments > 0 && removal.time_min <= removal.time_max, "{removal:?}");
+        next = removal.end_seq;
+    }
+    assert_eq!(reader.first_seq(), next);
+    assert!(told.iter().all(|(_, told)| removals.contains(told)), "{removals:?}");
+    println!("{} removals of {next} records, {} readers told of one", removals.len(), told.len());
+    next
 }
 
 #[test]

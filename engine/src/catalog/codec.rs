@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(super) const BODY_BYTES_MAX: usize = 4 << 20;
 
 impl Catalog {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let fields = self.fields().unwrap_or_default();
         put_varint(&mut out, fields.len() as u64);
@@ -57,7 +57,7 @@ impl Catalog {
     }
 
     /// The catalog in `bytes`; `None` if they contradict themselves or the limits.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields(bytes);
         let mut catalog = Self::default();
         let count = take_count(&mut fields, FIELDS_MAX)?;

@@ -1,7 +1,9 @@
 //! Runs a walk, and crashes it at every call on the way, in many ways; some of these crashes are crashed again while they
 //! are being recovered, or while what was recovered is being sealed.
 
+use crate::simulator::asking::ask;
 use crate::simulator::image::{Effort, Facts, check_reader, go_on, recover};
+use crate::simulator::kept::{Kept, either};
 use crate::simulator::model::{Broken, Entry};
 use crate::simulator::random::{Random, derive};
 use crate::simulator::walk::{Kind, Op, Walk};
@@ -78,11 +80,12 @@ impl<'a> Explorer<'a> {
             let at = |broken| Fault { step, image: None, broken };
             let explored = self.only.step.is_none_or(|only| only == step);
             let (floor, created, durable_only) = (walk.model.durable, walk.model.created, walk.shows_durable_only());
+            let kept = walk.model.kept.clone();
             walk.keeps_moments = explored && self.plan.moments > 0;
             if walk.keeps_moments {
                 walk.disk.keep_moments();
             }
-            let opens = index == 0 || matches!(op.kind, Kind::Kill | Kind::Close | Kind::Crash);
+            let opens = index == 0 || matches!(op.kind, Kind::Kill | Kind::Close | Kind::Crash | Kind::Repair);
             let done = match index {
                 0 => walk.open(&mut Random::new(op.seed)),
                 _ => walk.step(op),
@@ -92,6 +95,7 @@ impl<'a> Explorer<'a> {
                 Ok(()) => {}
                 Err(failure) => return Err(at(format!("{:?}: {failure}", op.kind))),
             }
+            let kept = either(&kept, if opens { &walk.kept_before_opening } else { &walk.model.kept });
             let known = Known {
                 // An opening gives up what was not written, and may stop before it does.
                 entries: [&walk.before_opening, &walk.model.entries][usize::from(!opens)],
@@ -101,6 +105,7 @@ impl<'a> Explorer<'a> {
                 // What recovery writes anew counts as durable as soon as its file has a name.
                 knows_durable: !opens,
                 incarnations: &walk.model.incarnations,
+                kept: &kept,
             };
             for number in self.choose(moments.len(), op.seed) {
                 let seed = derive(op.seed, number as u64);
@@ -163,11 +168,15 @@ impl<'a> Explorer<'a> {
         }
         let recovered = recover(&disk, facts)?;
         let found = recovered.found;
+        if random.percent(20) {
+            ask(&recovered.log.reader(), facts.entries, &mut random).map_err(|broken| broken.to_string())?;
+        }
         if again {
+            let kept = std::slice::from_ref(&recovered.kept);
             if random.percent(50) {
                 recovered.log.seal().map_err(|error| format!("sealing what was recovered: {error}"))?;
             }
-            self.again(&disk.take_moments(), facts, found, random.next())?;
+            self.again(&disk.take_moments(), &Facts { kept, ..*facts }, found, random.next())?;
         }
         if effort == Effort::GoOn {
             go_on(&disk, recovered, facts, seed)?;
@@ -206,6 +215,7 @@ struct Known<'a> {
     durable_only: bool,
     knows_durable: bool,
     incarnations: &'a HashSet<Incarnation>,
+    kept: &'a [Kept],
 }
 
 impl Known<'_> {
@@ -217,6 +227,7 @@ impl Known<'_> {
             exactly: None,
             created: self.created,
             incarnations: self.incarnations,
+            kept: self.kept,
         }
     }
 }

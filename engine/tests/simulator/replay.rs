@@ -50,6 +50,8 @@ impl Case {
     /// Runs the case, and panics with the smallest one like it that fails.
     pub(crate) fn must_hold(&self, tally: &mut Tally) {
         if let Err(fault) = self.run(tally) {
+            // Said before it is made smaller, which may not end where the engine doesn't.
+            eprintln!("{self} fails: {}", fault.broken);
             let (case, fault) = self.shrink(fault);
             panic!(
                 "ANNALS_REPLAY='{case}' cargo test --release -p annals --test simulation replay -- --nocapture  # {}",

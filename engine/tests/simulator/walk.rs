@@ -1,11 +1,15 @@
 //! A walk: operations on one log over several lives of its writer, and what the log has to hold after each.
 
+use crate::simulator::asking::{ask, with_indexes};
 use crate::simulator::image::codec::codec;
 use crate::simulator::image::{Facts, check_reader, recover};
+use crate::simulator::kept::{Kept, check_kept, either};
 use crate::simulator::model::{Broken, Entry, Failure, Model, Step, read_in_every_way};
+use crate::simulator::once::Window;
 use crate::simulator::random::{Random, derive};
+use crate::simulator::tree::{hex, leaf, root};
 use annals::storage::sim::{Loss, SimDisk};
-use annals::{Background, Batch, Durability, Log, Options, Reader, Scan, ScanRange, Tail, Timestamp};
+use annals::{Background, Batch, Durability, Error, Log, Options, Reader, Scan, ScanRange, Tail, Timestamp};
 use std::time::Duration;
 
 /// What is done next. What an operation leaves open follows from its own seed, so that it does the same in a walk from
@@ -17,11 +21,19 @@ pub(crate) enum Kind {
     Sync,
     Maintain,
     Seal,
+    /// Appends a record with a key, unless there is one.
+    Once,
+    /// Removes the oldest segments, or plans it.
+    Retain,
+    /// Holds records, or releases them.
+    Hold,
     Read,
     /// Moves the clock, back too.
     Clock,
     /// Closes the log and opens it again.
     Close,
+    /// Closes the log, repairs it, which changes nothing, and opens it again; repairs a damaged copy.
+    Repair,
     /// Ends the process; another opens the log on the same machine.
     Kill,
     /// Stops the machine in the middle of an append, a sealing or an opening.
@@ -34,18 +46,22 @@ pub(crate) struct Op {
     pub(crate) seed: u64,
 }
 
-/// How often what is done: of a hundred operations.
-pub(crate) const WEIGHTS: [(Kind, usize); 10] = [
-    (Kind::Append, 32),
-    (Kind::Batch, 22),
+/// How often what is done: of about a hundred operations.
+pub(crate) const WEIGHTS: [(Kind, usize); 14] = [
+    (Kind::Append, 24),
+    (Kind::Batch, 18),
     (Kind::Sync, 5),
-    (Kind::Maintain, 10),
-    (Kind::Seal, 5),
+    (Kind::Maintain, 9),
+    (Kind::Seal, 7),
+    (Kind::Once, 8),
+    (Kind::Retain, 5),
+    (Kind::Hold, 3),
     (Kind::Read, 4),
-    (Kind::Clock, 5),
-    (Kind::Close, 4),
-    (Kind::Kill, 5),
-    (Kind::Crash, 8),
+    (Kind::Clock, 4),
+    (Kind::Close, 3),
+    (Kind::Repair, 1),
+    (Kind::Kill, 4),
+    (Kind::Crash, 7),
 ];
 
 /// The operations that `seed` stands for.
@@ -73,6 +89,10 @@ pub(crate) struct Walk {
     must_find: usize,
     /// What the last opening might have found.
     pub(crate) before_opening: Vec<Entry>,
+    /// What the catalog might have said to the last opening.
+    pub(crate) kept_before_opening: Vec<Kept>,
+    /// Which keys count in this life of the log.
+    pub(crate) window: Window,
     /// Whether the moments of the disk are kept, on another disk too.
     pub(crate) keeps_moments: bool,
     /// Those who follow the log, and whether from outside the writer's process.
@@ -101,6 +121,8 @@ impl Walk {
             durability: Durability::Durable,
             must_find: 0,
             before_opening: Vec::new(),
+            kept_before_opening: vec![Kept::default()],
+            window: Window::DEFAULT,
             keeps_moments: false,
             tails: Vec::new(),
             scan: None,
@@ -145,13 +167,17 @@ impl Walk {
                 self.log()?.seal()?;
                 self.model.all_durable();
             }
+            Kind::Once => self.once(random)?,
+            Kind::Retain => self.retain(random)?,
+            Kind::Hold => self.hold(random)?,
+            Kind::Repair => self.repair(random)?,
             Kind::Read => self.read(random)?,
             Kind::Clock => {
                 let reach = random.pick(&[1, 1_000, 60_000_000, 7_200_000_000, 90_000_000_000]);
                 self.disk.advance_clock(random.next() as i64 % reach);
             }
             Kind::Close => {
-                let log = self.log.take().ok_or(annals::Error::Closed)?;
+                let log = self.log.take().ok_or(Error::Closed)?;
                 // Without records of its own, a writer leaves no mark.
                 let last = self.model.entries.last().map(|entry| entry.incarnation);
                 let marked = last == Some(log.incarnation());
@@ -175,8 +201,8 @@ impl Walk {
         Ok(())
     }
 
-    fn log(&self) -> Step<&Log> {
-        self.log.as_ref().ok_or(Failure::Engine(annals::Error::Closed))
+    pub(crate) fn log(&self) -> Step<&Log> {
+        self.log.as_ref().ok_or(Failure::Engine(Error::Closed))
     }
 
     fn append(&mut self, count: usize, random: &mut Random) -> Step {
@@ -200,7 +226,7 @@ impl Walk {
             Durability::Written,
             Durability::Durable,
         ]);
-        let log = self.log.as_ref().ok_or(annals::Error::Closed)?;
+        let log = self.log.as_ref().ok_or(Error::Closed)?;
         let now = self.disk.clock().as_micros();
         let first = self.model.entries.len();
         // Noted before the call: a record whose append fails may be found all the same. The clock moves by 1 µs a look.
@@ -222,7 +248,7 @@ impl Walk {
             }
             Err(error) => {
                 // Refused before anything was placed; or poisoned now, and then the records may be found or not.
-                if !matches!(error, annals::Error::Poisoned(_)) {
+                if !matches!(error, Error::Poisoned(_)) {
                     self.model.entries.truncate(first);
                 }
                 Err(error.into())
@@ -234,11 +260,10 @@ impl Walk {
         read_in_every_way(&self.log()?.reader(), &self.model.entries, random)?;
         let beside = Reader::open_on(self.disk.storage())?;
         read_in_every_way(&beside, &self.model.entries, random)?;
+        ask(&self.log()?.reader(), &self.model.entries, random)?;
+        ask(&beside, &self.model.entries, random)?;
         if random.percent(40) {
-            let verified = beside.verify(&mut |_| ())?;
-            if !verified.is_sound() {
-                return Err(Failure::Broken(format!("verifying: {verified:?}")));
-            }
+            self.verify(&beside)?;
         }
         // Those who look on while all the rest happens.
         let is_beside = random.percent(60);
@@ -250,8 +275,24 @@ impl Walk {
         self.tails.push((reader.tail(first), is_beside));
         let scan = reader.scan(ScanRange::all().seqs(first..))?;
         let end = reader.end_seq() as usize;
-        self.scan = Some(HeldScan { scan, next: first as usize, end, beside: is_beside });
+        // What has been removed before a scan begins is no part of it.
+        let next = first.max(reader.first_seq()) as usize;
+        self.scan = Some(HeldScan { scan, next, end, beside: is_beside });
         Ok(())
+    }
+
+    /// Verifies the log: its root is that over all records that there ever were.
+    fn verify(&self, reader: &Reader) -> Step {
+        let verified = reader.verify(&mut |_| ())?;
+        let mut leaves = self.model.leaves[..reader.first_seq() as usize].to_vec();
+        let mut scan = reader.scan(ScanRange::all())?;
+        while let Some(record) = scan.advance()? {
+            leaves.push(leaf(reader.id(), &record));
+        }
+        let is_right = verified.is_sound()
+            && verified.records == verified.end_seq - reader.first_seq()
+            && verified.root == Some(hex(root(&leaves)));
+        if is_right { Ok(()) } else { Err(Failure::Broken(format!("verifying: {verified:?}"))) }
     }
 
     /// Lets those who follow the log see what is new, and one who reads it get a little further.
@@ -259,21 +300,35 @@ impl Walk {
         for (tail, _) in &mut self.tails {
             loop {
                 let seq = tail.next_seq() as usize;
-                let Some(record) = tail.next(Some(Duration::ZERO))? else { break };
+                let record = match tail.next(Some(Duration::ZERO)) {
+                    Ok(Some(record)) => record,
+                    Ok(None) => break,
+                    Err(Error::Removed(removal)) => {
+                        self.model.was_removed(seq, &removal)?;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
                 let entry = self.model.entries.get(seq).ok_or_else(|| format!("a tail sees record {seq}"))?;
                 entry.check(seq, &record.as_record()).map_err(|broken| format!("a tail: {broken}"))?;
             }
         }
         let Some(held) = &mut self.scan else { return Ok(()) };
         let seq = held.next;
-        match held.scan.advance()? {
-            Some(record) => {
+        match held.scan.advance() {
+            Ok(Some(record)) => {
                 let entry = self.model.entries.get(seq).ok_or_else(|| format!("a scan sees record {seq}"))?;
                 entry.check(seq, &record).map_err(|broken| format!("a scan: {broken}"))?;
                 held.next += 1;
             }
-            None if seq >= held.end => self.scan = None,
-            None => return Err(Failure::Broken(format!("a scan ends at {seq} of {}", held.end))),
+            Ok(None) if seq >= held.end => self.scan = None,
+            Ok(None) => return Err(Failure::Broken(format!("a scan ends at {seq} of {}", held.end))),
+            // In the writer's process, it goes on with what it began with.
+            Err(Error::Removed(removal)) if held.beside => {
+                self.model.was_removed(seq, &removal)?;
+                held.next = removal.end_seq as usize;
+            }
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }
@@ -291,8 +346,11 @@ impl Walk {
         if random.percent(50) {
             options = options.segment_age(second * 3600);
         }
+        let window = Window::draw(random);
+        let options = with_indexes(window.options(options), random)?;
         let log = options.open_or_create_on(self.disk.storage())?;
         self.durability = durability;
+        self.window = window;
         let found = log.next_seq() as usize;
         let model = &mut self.model;
         let must = model.durable.max(self.must_find);
@@ -310,6 +368,11 @@ impl Walk {
         if let Some((tail, _)) = self.tails.iter().find(|(tail, _)| tail.next_seq() > found as u64) {
             return Err(Failure::Broken(format!("a tail saw {} records, recovery {found}", tail.next_seq())));
         }
+        let kept = check_kept(&log.reader(), &model.kept)?;
+        if log.holds()? != kept.holds {
+            return Err(Failure::Broken(format!("the log says that {:?} is held, {kept:?}", log.holds())));
+        }
+        self.kept_before_opening = std::mem::replace(&mut model.kept, vec![kept]);
         model.created = true;
         self.before_opening.clone_from(&model.entries);
         model.restarted(found);
@@ -320,7 +383,7 @@ impl Walk {
     /// Every append and every sync fails from now on, as the first did.
     pub(crate) fn stays_poisoned(&self) -> Result<(), Broken> {
         let Some(log) = &self.log else { return Ok(()) };
-        let refused = |outcome: annals::Result<u64>| matches!(outcome, Err(annals::Error::Poisoned(_)));
+        let refused = |outcome: annals::Result<u64>| matches!(outcome, Err(Error::Poisoned(_)));
         match refused(log.append_raw(None, &[0x80])) && refused(log.sync()) {
             true => Ok(()),
             false => Err("a poisoned log accepts records".into()),
@@ -356,6 +419,7 @@ impl Walk {
             exactly: None,
             created: self.model.created,
             incarnations: &self.model.incarnations,
+            kept: &self.model.kept,
         }
     }
 
@@ -373,9 +437,21 @@ impl Walk {
     /// Does something, and returns the disk in the middle of one of its calls, or after it, with what had been acknowledged
     /// by then.
     fn interrupted(&mut self, random: &mut Random) -> Step<(SimDisk, Promised)> {
-        const NEXT: [Kind; 7] =
-            [Kind::Append, Kind::Append, Kind::Batch, Kind::Sync, Kind::Maintain, Kind::Seal, Kind::Close];
+        const NEXT: [Kind; 11] = [
+            Kind::Append,
+            Kind::Append,
+            Kind::Batch,
+            Kind::Sync,
+            Kind::Maintain,
+            Kind::Seal,
+            Kind::Once,
+            Kind::Retain,
+            Kind::Retain,
+            Kind::Hold,
+            Kind::Close,
+        ];
         let before = Promised { durable: self.model.durable, written: self.model.written };
+        let kept = self.model.kept.clone();
         let incarnations = self.model.incarnations.clone();
         self.disk.keep_moments();
         let next = random.pick(&NEXT);
@@ -385,6 +461,7 @@ impl Walk {
             Some(moment) => {
                 // What comes after the moment never happens.
                 self.model.incarnations = incarnations;
+                self.model.kept = either(&kept, &self.model.kept);
                 (moment.copy(), before)
             }
             None => (self.disk.copy(), Promised { durable: self.model.durable, written: self.model.written }),

@@ -1,0 +1,283 @@
+//! Retention and holds in a walk: what goes is what a naive look at the segments says, and what the log tells of it is exact.
+
+use crate::simulator::kept::{Kept, UNTOLD};
+use crate::simulator::model::{Failure, Step};
+use crate::simulator::random::Random;
+use crate::simulator::tree::{leaf, root};
+use crate::simulator::walk::Walk;
+use annals::{Error, Reader, Removal, RetentionPolicy, RetentionReport, ScanRange, SegmentInfo, Stop, Timestamp};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Times that are nearer to each other than this, in µs, may be told apart by one look at the clock and not by the next.
+const CLOCK_SLACK: i64 = 10_000;
+
+/// Limits, as the model understands them.
+#[derive(Debug, Default)]
+struct Limits {
+    records: Option<u64>,
+    bytes: Option<u64>,
+    /// Segments are due of which all records are older than this moment, in µs, and how long ago that is.
+    cutoff: Option<(i64, Duration)>,
+}
+
+impl Limits {
+    const WHY: &str = "the rules";
+
+    fn policy(&self) -> RetentionPolicy {
+        let mut policy = RetentionPolicy::new().reason(Self::WHY);
+        if let Some((_, age)) = self.cutoff {
+            policy = policy.older_than(age);
+        }
+        if let Some(bytes) = self.bytes {
+            policy = policy.max_bytes(bytes);
+        }
+        if let Some(records) = self.records {
+            policy = policy.max_records(records);
+        }
+        policy
+    }
+
+    /// As the log is to remember it.
+    fn reason(&self) -> String {
+        let age = self.cutoff.map(|(_, age)| format!("older than {} s", age.as_secs_f64()));
+        let bytes = self.bytes.map(|bytes| format!("at most {bytes} bytes"));
+        let records = self.records.map(|records| format!("at most {records} records"));
+        let parts: Vec<String> = [age, bytes, records, Some(Self::WHY.into())].into_iter().flatten().collect();
+        parts.join(", ")
+    }
+}
+
+/// A segment, and the bytes of its files.
+struct Segment {
+    info: SegmentInfo,
+    bytes: u64,
+}
+
+impl Walk {
+    /// Removes what drawn limits say, or only plans it.
+    pub(crate) fn retain(&mut self, random: &mut Random) -> Step {
+        if self.is_uncertain() {
+            return match self.log()?.retain(&RetentionPolicy::new().max_records(0)) {
+                Err(Error::Poisoned(_)) => Ok(()),
+                other => Err(Failure::Broken(format!("nobody knows what the catalog says: {other:?}"))),
+            };
+        }
+        let reader = self.log()?.reader();
+        let segments = self.segments(&reader)?;
+        let limits = self.limits(&segments, reader.end_seq(), random);
+        let policy = limits.policy();
+        let before = self.model.kept[0].clone();
+        let expected = self.removal(&reader, &segments, &limits)?;
+        let planned = reader.plan_retention(&policy)?;
+        check_report(&planned, &before, expected.as_ref(), &segments)?;
+        if random.percent(10) {
+            let planned = self.log()?.retain(&policy.dry_run(true))?;
+            return check_report(&planned, &before, expected.as_ref(), &segments);
+        }
+        let began = self.disk.clock();
+        match self.log()?.retain(&policy) {
+            Ok(report) => {
+                check_report(&report, &before, expected.as_ref(), &segments)?;
+                let when = report.removal.as_ref().map(|removal| removal.removed);
+                if when.is_some_and(|when| when < began || when > self.disk.clock()) {
+                    return Err(Failure::Broken(format!("removed at {when:?}, and not between {began:?} and now")));
+                }
+                self.check_files(&report)?;
+                self.model.kept = vec![before.with(report.removal)];
+                Ok(())
+            }
+            Err(error) => self.failed_to_keep(error, before.with(expected)),
+        }
+    }
+
+    /// Holds some records, or releases what is held.
+    pub(crate) fn hold(&mut self, random: &mut Random) -> Step {
+        if self.is_uncertain() {
+            return match self.log()?.hold("another", .., "") {
+                Err(Error::Poisoned(_)) => Ok(()),
+                other => Err(Failure::Broken(format!("nobody knows what the catalog says: {other:?}"))),
+            };
+        }
+        let mut after = self.model.kept[0].clone();
+        if !after.holds.is_empty() && random.percent(60) {
+            let hold = after.holds.remove(random.below(after.holds.len()));
+            return match self.log()?.release(&hold.name) {
+                Ok(released) if released == hold || hold.since == UNTOLD => {
+                    self.model.kept = vec![after];
+                    Ok(())
+                }
+                Ok(released) => Err(Failure::Broken(format!("{hold:?} is released as {released:?}"))),
+                Err(error) => self.failed_to_keep(error, after),
+            };
+        }
+        let name = format!("hold {}", random.below(6));
+        let first = random.below(self.model.entries.len() + 3) as u64;
+        let end = random.percent(60).then(|| first + 1 + random.next() % 20);
+        let is_known = after.holds.iter().any(|hold| hold.name == name);
+        let refused = is_known || end.is_some_and(|end| end <= after.first_seq());
+        let held = self.log()?.hold(&name, first..end.unwrap_or(u64::MAX), "a court asked");
+        let expected =
+            annals::Hold { name, first_seq: first, end_seq: end, since: UNTOLD, reason: "a court asked".into() };
+        match held {
+            Err(Error::InvalidOption { option: "hold", .. }) if refused => Ok(()),
+            Ok(hold) if !refused && (annals::Hold { since: UNTOLD, ..hold.clone() }) == expected => {
+                after.holds.push(hold);
+                self.model.kept = vec![after];
+                Ok(())
+            }
+            Err(error) => {
+                after.holds.push(expected);
+                self.failed_to_keep(error, after)
+            }
+            other => Err(Failure::Broken(format!("held as {other:?}, expected {expected:?}, refused {refused}"))),
+        }
+    }
+
+    /// Whether a change of the catalog failed so that nobody knows what a crash would leave.
+    fn is_uncertain(&self) -> bool {
+        self.model.kept.len() > 1
+    }
+
+    /// After a change to `after` that failed: the log itself says whether it took place; if it can't, either may be found
+    /// when it is opened again.
+    fn failed_to_keep(&mut self, error: Error, after: Kept) -> Step {
+        let log = self.log()?;
+        let first_seq = log.reader().first_seq();
+        match log.holds() {
+            Ok(holds) => {
+                let now = Kept { holds, removals: after.removals.clone() };
+                if after.is(&now) && first_seq == after.first_seq() {
+                    self.model.kept = vec![after];
+                }
+            }
+            Err(Error::Poisoned(_)) => self.model.kept.push(after),
+            Err(other) => return Err(other.into()),
+        }
+        Err(error.into())
+    }
+
+    fn segments(&self, reader: &Reader) -> Step<Vec<Segment>> {
+        let files: HashMap<String, usize> = self.disk.files().into_iter().collect();
+        let bytes = |info: &SegmentInfo| {
+            let name = &info.name;
+            let names = [name.clone(), name.replace(".seg", ".idx"), name.replace(".seg", ".fld")];
+            let own = if info.sealed { &names[..] } else { &names[..1] };
+            own.iter().filter_map(|name| files.get(name)).sum::<usize>() as u64
+        };
+        Ok(reader.info()?.segments.into_iter().map(|info| Segment { bytes: bytes(&info), info }).collect())
+    }
+
+    fn limits(&self, segments: &[Segment], end: u64, random: &mut Random) -> Limits {
+        let mut limits = Limits::default();
+        let left = end - self.model.kept[0].first_seq();
+        match random.below(4) {
+            0 => limits.bytes = Some(random.next() % (1 + segments.iter().map(|segment| segment.bytes).sum::<u64>())),
+            1 => limits.cutoff = self.cutoff(random),
+            _ => {}
+        }
+        if random.percent(30) || (limits.bytes, limits.cutoff) == (None, None) {
+            limits.records = Some(random.next() % (1 + left));
+        }
+        limits
+    }
+
+    /// A moment in the past that no record's time is near to.
+    fn cutoff(&self, random: &mut Random) -> Option<(i64, Duration)> {
+        let entries = &self.model.entries;
+        let cutoff = entries.get(random.below(entries.len() + 1))?.time.1.checked_add(2 * CLOCK_SLACK)?;
+        let age = self.disk.clock().as_micros().checked_sub(cutoff)?;
+        let near = |time: i64| time.abs_diff(cutoff) <= CLOCK_SLACK as u64;
+        let is_clear = !entries.iter().any(|entry| near(entry.time.0) || near(entry.time.1));
+        (is_clear && age > 0).then_some((cutoff, Duration::from_micros(age as u64)))
+    }
+
+    /// What goes, by a look at one segment after the other, with all that the log has to tell of it.
+    fn removal(&mut self, reader: &Reader, segments: &[Segment], limits: &Limits) -> Step<Option<Removal>> {
+        let (kept, end) = (&self.model.kept[0], reader.end_seq());
+        let first_seq = kept.first_seq();
+        let mut left: u64 = segments.iter().map(|segment| segment.bytes).sum();
+        let (mut end_seq, mut count, mut bytes) = (first_seq, 0, 0);
+        for Segment { info, bytes: own } in segments {
+            let latest =
+                self.model.entries[info.first_seq as usize..info.end_seq as usize].iter().map(|e| e.time.1).max();
+            let is_due = limits.records.is_some_and(|max| end - end_seq > max)
+                || limits.bytes.is_some_and(|max| left > max)
+                || limits.cutoff.is_some_and(|(cutoff, _)| latest.is_none_or(|latest| latest < cutoff));
+            if !info.sealed || !is_due || kept.holds_some(info.first_seq, info.end_seq) {
+                break;
+            }
+            (end_seq, count, bytes, left) = (info.end_seq, count + 1, bytes + own, left - own);
+        }
+        if end_seq == first_seq {
+            return Ok(None);
+        }
+        let (mut time_min, mut time_max) = (Timestamp::MAX, Timestamp::MIN);
+        let mut leaves = self.model.leaves[..first_seq as usize].to_vec();
+        let mut scan = reader.scan(ScanRange::all().seqs(first_seq..end_seq))?;
+        while let Some(record) = scan.advance()? {
+            self.model.entries[leaves.len()].check(leaves.len(), &record)?;
+            leaves.push(leaf(reader.id(), &record));
+            (time_min, time_max) = (time_min.min(record.timestamp()), time_max.max(record.timestamp()));
+        }
+        if leaves.len() as u64 != end_seq {
+            return Err(Failure::Broken(format!("{} records are read of {end_seq}", leaves.len())));
+        }
+        let root = root(&leaves);
+        self.model.leaves = leaves;
+        Ok(Some(Removal {
+            first_seq,
+            end_seq,
+            records: end_seq - first_seq,
+            segments: count,
+            bytes,
+            time_min: Some(time_min),
+            time_max: Some(time_max),
+            removed: UNTOLD,
+            runs: 1,
+            reason: limits.reason(),
+            root,
+        }))
+    }
+
+    /// No file is left of what was removed.
+    fn check_files(&self, report: &RetentionReport) -> Step {
+        match files_below(&self.disk.files(), report.first_seq) {
+            Some(name) => Err(Failure::Broken(format!("{name} is left, and the log begins at {}", report.first_seq))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether `report` says that `expected` goes, and nothing else.
+fn check_report(report: &RetentionReport, before: &Kept, expected: Option<&Removal>, segments: &[Segment]) -> Step {
+    let broken =
+        |what: &str| Err(Failure::Broken(format!("{what}: {report:?}, expected {expected:?} after {before:?}")));
+    let told = report.removal.clone().map(|removal| Removal { removed: UNTOLD, ..removal });
+    if told.as_ref() != expected {
+        return broken("another removal");
+    }
+    let (gone, left) = segments.split_at(expected.map_or(0, |removal| removal.segments as usize));
+    if !report.segments.iter().eq(gone.iter().map(|segment| &segment.info.name)) {
+        return broken("other segments");
+    }
+    if report.first_seq != expected.map_or(before.first_seq(), |removal| removal.end_seq) {
+        return broken("another first seq");
+    }
+    let next = left.first().map(|segment| &segment.info);
+    let is_so = match &report.stopped {
+        None => true,
+        Some(Stop::Hold(hold)) => {
+            before.holds.contains(hold) && next.is_some_and(|next| before.holds_some(next.first_seq, next.end_seq))
+        }
+        Some(Stop::Unsealed) => next.is_some_and(|next| !next.sealed),
+        Some(_) => false,
+    };
+    if is_so { Ok(()) } else { broken("stopped by what is not so") }
+}
+
+/// A file of a segment that begins below `seq`.
+pub(crate) fn files_below(files: &[(String, usize)], seq: u64) -> Option<&str> {
+    let base = |name: &str| name.split_once('-').and_then(|(base, _)| base.parse::<u64>().ok());
+    files.iter().map(|(name, _)| name.as_str()).find(|name| base(name).is_some_and(|base| base < seq))
+}
