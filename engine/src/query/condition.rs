@@ -162,8 +162,11 @@ impl fmt::Display for Condition {
                 quote(prefix, f)
             }
             Self::Exists(path) => write!(f, "exists({path})"),
-            Self::And(all) => joined(all, "and", f),
-            Self::Or(all) => joined(all, "or", f),
+            Self::And(all) => joined(all, "and", operand, f),
+            // `and` binds closer: parentheses would only add to the nesting, which has a limit.
+            Self::Or(all) => {
+                joined(all, "or", |one, f| if let Self::Or(_) = one { operand(one, f) } else { one.fmt(f) }, f)
+            }
             Self::Not(inner) => {
                 f.write_str("not ")?;
                 operand(inner, f)
@@ -172,12 +175,17 @@ impl fmt::Display for Condition {
     }
 }
 
-fn joined(all: &[Condition], word: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn joined(
+    all: &[Condition],
+    word: &str,
+    part: fn(&Condition, &mut fmt::Formatter<'_>) -> fmt::Result,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
     for (index, one) in all.iter().enumerate() {
         if index > 0 {
             write!(f, " {word} ")?;
         }
-        operand(one, f)?;
+        part(one, f)?;
     }
     Ok(())
 }

@@ -8,6 +8,9 @@ const DOUBLE_DIGITS_MAX: usize = 767;
 /// Exponents of decimals stop counting here.
 const EXPONENT_CAP: i64 = 1 << 60;
 
+/// Largest exponent of a number in a condition, well below those that are told apart no more.
+const EXPONENT_MAX: u64 = 1_000_000_000_000_000;
+
 /// A number. Equal values are equal, however they were written: there is one form for each.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Number {
@@ -51,6 +54,11 @@ impl Number {
             return Some(Self::of_f64(value));
         }
         Some(exact)
+    }
+
+    /// Whether its exponent is one that a condition may have.
+    pub(crate) fn has_possible_exponent(&self) -> bool {
+        !matches!(self, Self::Decimal(decimal) if decimal.point.unsigned_abs() > EXPONENT_MAX)
     }
 
     /// Whether it is a value at all: not a number is none.
@@ -117,7 +125,13 @@ impl std::fmt::Display for Number {
             Self::Decimal(decimal) => {
                 let sign = if decimal.negative { "-" } else { "" };
                 let digits = String::from_utf8_lossy(&decimal.digits);
-                write!(f, "{sign}0.{digits}e{}", decimal.point)
+                let text = format!("{sign}0.{digits}e{}", decimal.point);
+                if Self::of_literal(text.as_bytes()).as_ref() == Some(self) {
+                    return f.write_str(&text);
+                }
+                // With an exponent, it would be read as a double that is printed like it. An integer isn't.
+                let zeros = usize::try_from(decimal.point).unwrap_or(0).saturating_sub(decimal.digits.len());
+                write!(f, "{sign}{digits}{:0<zeros$}", "")
             }
         }
     }

@@ -191,9 +191,7 @@ impl<'a> Parser<'a> {
         let is_part = |character: char| character.is_ascii_alphanumeric() || "+-.".contains(character);
         let len = self.rest().find(|character| !is_part(character)).unwrap_or(self.rest().len());
         let token = &self.rest()[..len];
-        // Beyond so many digits of an exponent, values are told apart no more.
-        let exponent = token.find(['e', 'E']).map_or(0, |at| token.len() - at);
-        match Number::of_literal(token.as_bytes()).filter(|_| exponent <= 16) {
+        match Number::of_literal(token.as_bytes()).filter(Number::has_possible_exponent) {
             Some(number) => {
                 self.at += len;
                 Ok(Value(Inner::Number(number)))

@@ -257,3 +257,21 @@ fn the_deepest_body_is_walked() {
     validate_body(&deep).unwrap();
     assert!(holds("a = 7", &deep));
 }
+
+/// What a text says may be printed longer, and never means another number or nests deeper than it did.
+#[test]
+fn a_condition_is_printed_as_one_that_is_parsed_to_the_same() {
+    let chain = |levels: usize| format!("{}a = 1{}", "a = 1 or b = 2 and (".repeat(levels), ")".repeat(levels));
+    let texts = [
+        chain(63),
+        "a = 100000000000000000000000".into(),
+        "a = -99999999999999999999999 or a = 18446744073709551616".into(),
+        "a = 0.000001e-999999999999990".into(),
+        "(a = 1 or b = 2) or c = 3 and (d = 4 and e = 5)".into(),
+    ];
+    for text in texts {
+        let condition = parsed(&text);
+        assert_eq!(parsed(&condition.to_string()), condition, "{text}");
+    }
+    assert!(error("a = 1e9999999999999999").contains("a value"));
+}

@@ -65,8 +65,8 @@ pub(crate) fn disk<'a>(seed: u64, files: impl IntoIterator<Item = (&'a str, &'a 
 }
 
 /// What a reader may be refused with: the bytes on the disk are not those of a log that this version reads.
-fn is_refusal(error: &Error) -> bool {
-    matches!(error, Error::Damaged(_) | Error::Unsupported { .. } | Error::NotALog { .. })
+pub(crate) fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::Damaged(_) | Error::Unsupported { .. } | Error::NotALog { .. } | Error::Removed(_))
 }
 
 /// Reads, verifies, opens, seals and appends. `allowed` says of a record whether it may be returned; records come in

@@ -271,3 +271,59 @@ pub(crate) fn repair_head(bytes: &mut [u8]) {
         put(bytes, 68, crc);
     }
 }
+
+/// The checksum of a part of a field index: of its field's number, its own, and its bytes.
+fn part_crc(salt: Salt, field: u32, part: u64, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&field.to_le_bytes());
+    hasher.update(&part.to_le_bytes());
+    hasher.update(bytes);
+    hasher.finalize() ^ salt.0
+}
+
+/// Makes the checksums of a field index right: those of its header, its directory, and the pages and lists that this leads to.
+pub(crate) fn repair_fields(bytes: &mut [u8]) {
+    const LENGTH_AT: usize = 88 + 28;
+    repair_header(bytes, 0);
+    let salt = Salt::in_file(bytes);
+    let end = HEADER_BYTES.saturating_add(u32_at(bytes, LENGTH_AT));
+    let Some(directory) = bytes.get(HEADER_BYTES..end.saturating_sub(4)).map(<[u8]>::to_vec) else { return };
+    put(bytes, end - 4, part_crc(salt, u32::MAX, 0, &directory));
+    let mut at = 4;
+    for field in 0..u32_at(&directory, 0).min(64) as u32 {
+        let Some(&keys) = directory.get(at) else { return };
+        at += 1;
+        for _ in 0..keys {
+            at += 2 + (u32_at(&directory, at) & 0xffff);
+        }
+        let (pages_at, lists_len) = (u64_at(&directory, at + 2) as usize, u64_at(&directory, at + 10) as usize);
+        let count = u32_at(&directory, at + 18).min(directory.len() / 4);
+        let offsets: Vec<usize> =
+            (0..count).map(|n| pages_at.saturating_add(u32_at(&directory, at + 22 + 4 * n))).collect();
+        for (number, page) in offsets.windows(2).enumerate() {
+            if let Some(covered) = bytes.get(page[0].saturating_add(4)..page[1]) {
+                let crc = part_crc(salt, field, number as u64, covered);
+                put(bytes, page[0], crc);
+            }
+        }
+        let lists_at = offsets.last().copied().unwrap_or(pages_at).saturating_add(15) / 16 * 16;
+        repair_lists(bytes, salt, field, lists_at, lists_len);
+        at += 22 + 4 * count;
+    }
+}
+
+/// Makes the checksums of the lists of one field right, one after the other.
+fn repair_lists(bytes: &mut [u8], salt: Salt, field: u32, lists_at: usize, lists_len: usize) {
+    let mut offset = 0;
+    while offset < lists_len && lists_at.saturating_add(offset + 32) <= bytes.len() {
+        let at = lists_at + offset;
+        let end = (at + 32).saturating_add(u32_at(bytes, at + 12));
+        if let Some(payload) = bytes.get(at + 32..end) {
+            let crc = part_crc(salt, field, offset as u64, payload);
+            put(bytes, at + 16, crc);
+        }
+        let crc = part_crc(salt, field, offset as u64, &bytes[at..at + 28]);
+        put(bytes, at + 28, crc);
+        offset = (end - lists_at).next_multiple_of(16);
+    }
+}

@@ -6,9 +6,12 @@
 //! stands behind a checksum is reached. Each case checks what has to be true of the outcome, and runs within limits of
 //! memory and time ([`limits`]).
 
+mod catalog;
 mod columns;
+mod condition;
 mod directory;
 mod draw;
+mod fields;
 mod fixture;
 mod footer;
 mod forge;
@@ -31,8 +34,11 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets but the canary, which has to fail.
 pub const TARGETS: &[Target] = &[
+    ("catalog", catalog::case),
     ("columns", columns::case),
+    ("condition", condition::case),
     ("directory", directory::case),
+    ("fields", fields::case),
     ("footer", footer::case),
     ("frame", frame::case),
     ("identity", identity::case),

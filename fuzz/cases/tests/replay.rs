@@ -72,7 +72,8 @@ fn every_drawn_input_passes() {
     let (cases, seed) = (number("ANNALS_CASES", 200), number("ANNALS_SEED", 42));
     let of = |target: &'static str| {
         // The costly ones open logs.
-        let cases = if matches!(target, "directory" | "model" | "parquet") { cases.div_ceil(8) } else { cases };
+        let cases =
+            if matches!(target, "catalog" | "directory" | "model" | "parquet") { cases.div_ceil(8) } else { cases };
         for seed in seed..seed.wrapping_add(cases) {
             replay(target, &drawn(seed), &format!("ANNALS_CASES=1 ANNALS_SEED={seed}"))?;
         }

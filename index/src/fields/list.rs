@@ -108,7 +108,11 @@ impl ListHeader {
             return None;
         }
         match self.encoding {
-            BITMAP if payload.len() == (of as usize).div_ceil(8) => Some(Records::of_bitmap(payload)),
+            BITMAP if payload.len() == (of as usize).div_ceil(8) => {
+                // No bit stands for a record that the segment hasn't got.
+                let is_beyond = !of.is_multiple_of(8) && payload.last().is_some_and(|last| last >> (of % 8) != 0);
+                (!is_beyond).then(|| Records::of_bitmap(payload))
+            }
             GAPS => unpack_gaps(self.count as usize, payload, of),
             _ => None,
         }
@@ -138,4 +142,21 @@ fn unpack_gaps(count: usize, mut bytes: &[u8], of: u32) -> Option<Records> {
         bytes = rest;
     }
     bytes.is_empty().then(|| Records::sorted(records, of))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bitmap_with_a_bit_beyond_the_segment_is_refused() {
+        let id = ListId { salt: 1, field: 2, offset: 16 };
+        let payload = [0xff; 8];
+        let payload_crc = checksum(id.salt, id.field, id.offset, &[&payload]);
+        let header = ListHeader { hash: 5, payload_len: 8, count: 57, payload_crc, encoding: BITMAP };
+        assert_eq!(header.records(id, &payload, 64).map(|records| records.len()), Some(64));
+        for of in 57..64 {
+            assert_eq!(header.records(id, &payload, of), None, "{of}");
+        }
+    }
 }

@@ -152,8 +152,10 @@ impl<S: ReadAt> FieldsReader<S> {
                     match value.checked_sub(self.records) {
                         None => few.push(value),
                         Some(slot) => {
+                            // A hash has one list: a page that names one again and again costs no more than that.
                             if let Some(list) = self.list(number, u64::from(slot) * LIST_ALIGN, *hash)? {
                                 found = found.union(list);
+                                break;
                             }
                         }
                     }
