@@ -195,7 +195,6 @@ impl Stress<'_> {
     /// Removes what is old, never what is held.
     fn retain(&self) {
         let mut random = Random(self.seed ^ 7);
-        let limit = |random: &mut Random| RetentionPolicy::new().max_records(random.below(6_000)).reason("stress");
         while !self.is_over() {
             let first_seq = self.log.reader().first_seq();
             let held = first_seq + random.below(self.log.next_seq() - first_seq + 1);
@@ -203,11 +202,14 @@ impl Stress<'_> {
             if is_held {
                 self.log.hold("case", held..=held, "asked").unwrap();
             }
-            let report = self.log.retain(&limit(&mut random)).unwrap();
+            let least = random.below(6_000);
+            let report = self.log.retain(&RetentionPolicy::new().max_records(least).reason("stress")).unwrap();
+            let left = self.log.next_seq() - report.first_seq;
+            assert!(report.removal.is_none() || left >= least, "{left} records are left of {least}: {report:?}");
             assert!(!is_held || report.first_seq <= held, "{held} is held: {report:?}");
             if is_held {
                 assert!(self.log.reader().first_seq() <= held);
-                self.log.release("case").unwrap();
+                assert_eq!(self.log.release("case", "answered").unwrap().hold.name, "case");
             }
             std::thread::sleep(Duration::from_millis(random.below(60)));
         }

@@ -1,11 +1,13 @@
 //! Retention and holds in a walk: what goes is what a naive look at the segments says, and what the log tells of it is exact.
 
-use crate::simulator::kept::{Kept, UNTOLD};
+use crate::simulator::kept::{Kept, UNTOLD, same_release};
 use crate::simulator::model::{Failure, Step};
 use crate::simulator::random::Random;
 use crate::simulator::tree::{leaf, root};
 use crate::simulator::walk::Walk;
-use annals::{Error, Reader, Removal, RetentionPolicy, RetentionReport, ScanRange, SegmentInfo, Stop, Timestamp};
+use annals::{
+    Error, Reader, Release, Removal, RetentionPolicy, RetentionReport, ScanRange, SegmentInfo, Stop, Timestamp,
+};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -17,7 +19,8 @@ const CLOCK_SLACK: i64 = 10_000;
 struct Limits {
     records: Option<u64>,
     bytes: Option<u64>,
-    /// Segments are due of which all records are older than this moment, in µs, and how long ago that is.
+    /// Segments are due of which all records are older than this moment, in µs, or that were sealed before it; and how long
+    /// ago that is.
     cutoff: Option<(i64, Duration)>,
 }
 
@@ -41,17 +44,20 @@ impl Limits {
     /// As the log is to remember it.
     fn reason(&self) -> String {
         let age = self.cutoff.map(|(_, age)| format!("older than {} s", age.as_secs_f64()));
-        let bytes = self.bytes.map(|bytes| format!("at most {bytes} bytes"));
-        let records = self.records.map(|records| format!("at most {records} records"));
+        let bytes = self.bytes.map(|bytes| format!("beyond the newest {bytes} bytes"));
+        let records = self.records.map(|records| format!("beyond the newest {records} records"));
         let parts: Vec<String> = [age, bytes, records, Some(Self::WHY.into())].into_iter().flatten().collect();
         parts.join(", ")
     }
 }
 
-/// A segment, and the bytes of its files.
+/// A segment.
 struct Segment {
     info: SegmentInfo,
+    /// Bytes of its files.
     bytes: u64,
+    /// When it was sealed, in µs; `None` if it was not, or if the clock was behind the log's creation then.
+    sealed: Option<i64>,
 }
 
 impl Walk {
@@ -102,14 +108,7 @@ impl Walk {
         let mut after = self.model.kept[0].clone();
         if !after.holds.is_empty() && random.percent(60) {
             let hold = after.holds.remove(random.below(after.holds.len()));
-            return match self.log()?.release(&hold.name) {
-                Ok(released) if released == hold || hold.since == UNTOLD => {
-                    self.model.kept = vec![after];
-                    Ok(())
-                }
-                Ok(released) => Err(Failure::Broken(format!("{hold:?} is released as {released:?}"))),
-                Err(error) => self.failed_to_keep(error, after),
-            };
+            return self.release(after, Release { hold, released: UNTOLD, release_reason: "it is settled".into() });
         }
         let name = format!("hold {}", random.below(6));
         let first = random.below(self.model.entries.len() + 3) as u64;
@@ -134,6 +133,22 @@ impl Walk {
         }
     }
 
+    /// Releases a hold, after which the catalog says `after` and the release.
+    fn release(&mut self, mut after: Kept, expected: Release) -> Step {
+        match self.log()?.release(&expected.hold.name, &expected.release_reason) {
+            Ok(released) if same_release(&expected, &released) => {
+                after.releases.push(released);
+                self.model.kept = vec![after];
+                Ok(())
+            }
+            Ok(released) => Err(Failure::Broken(format!("released as {released:?}, expected {expected:?}"))),
+            Err(error) => {
+                after.releases.push(expected);
+                self.failed_to_keep(error, after)
+            }
+        }
+    }
+
     /// Whether a change of the catalog failed so that nobody knows what a crash would leave.
     fn is_uncertain(&self) -> bool {
         self.model.kept.len() > 1
@@ -146,7 +161,7 @@ impl Walk {
         let first_seq = log.reader().first_seq();
         match log.holds() {
             Ok(holds) => {
-                let now = Kept { holds, removals: after.removals.clone() };
+                let now = Kept { holds, releases: log.releases()?, removals: after.removals.clone() };
                 if after.is(&now) && first_seq == after.first_seq() {
                     self.model.kept = vec![after];
                 }
@@ -165,7 +180,19 @@ impl Walk {
             let own = if info.sealed { &names[..] } else { &names[..1] };
             own.iter().filter_map(|name| files.get(name)).sum::<usize>() as u64
         };
-        Ok(reader.info()?.segments.into_iter().map(|info| Segment { bytes: bytes(&info), info }).collect())
+        let created = self.created("identity")?;
+        let segment = |info: SegmentInfo| {
+            let sealed = if info.sealed { Some(self.created(&info.name)?) } else { None };
+            Ok(Segment { bytes: bytes(&info), sealed: sealed.filter(|sealed| *sealed >= created), info })
+        };
+        reader.info()?.segments.into_iter().map(segment).collect()
+    }
+
+    /// When the file was created, as its header says.
+    fn created(&self, name: &str) -> Step<i64> {
+        let header = self.disk.read(name).ok_or_else(|| format!("there is no {name}"))?;
+        let time = header.get(80..88).and_then(|bytes| bytes.try_into().ok());
+        Ok(time.map(i64::from_le_bytes).ok_or_else(|| format!("{name} has no header"))?)
     }
 
     fn limits(&self, segments: &[Segment], end: u64, random: &mut Random) -> Limits {
@@ -173,7 +200,7 @@ impl Walk {
         let left = end - self.model.kept[0].first_seq();
         match random.below(4) {
             0 => limits.bytes = Some(random.next() % (1 + segments.iter().map(|segment| segment.bytes).sum::<u64>())),
-            1 => limits.cutoff = self.cutoff(random),
+            1 => limits.cutoff = self.cutoff(segments, random),
             _ => {}
         }
         if random.percent(30) || (limits.bytes, limits.cutoff) == (None, None) {
@@ -182,13 +209,14 @@ impl Walk {
         limits
     }
 
-    /// A moment in the past that no record's time is near to.
-    fn cutoff(&self, random: &mut Random) -> Option<(i64, Duration)> {
+    /// A moment in the past that no record's time is near to, and no sealing.
+    fn cutoff(&self, segments: &[Segment], random: &mut Random) -> Option<(i64, Duration)> {
         let entries = &self.model.entries;
         let cutoff = entries.get(random.below(entries.len() + 1))?.time.1.checked_add(2 * CLOCK_SLACK)?;
         let age = self.disk.clock().as_micros().checked_sub(cutoff)?;
         let near = |time: i64| time.abs_diff(cutoff) <= CLOCK_SLACK as u64;
-        let is_clear = !entries.iter().any(|entry| near(entry.time.0) || near(entry.time.1));
+        let is_clear = !entries.iter().any(|entry| near(entry.time.0) || near(entry.time.1))
+            && !segments.iter().filter_map(|segment| segment.sealed).any(near);
         (is_clear && age > 0).then_some((cutoff, Duration::from_micros(age as u64)))
     }
 
@@ -198,12 +226,13 @@ impl Walk {
         let first_seq = kept.first_seq();
         let mut left: u64 = segments.iter().map(|segment| segment.bytes).sum();
         let (mut end_seq, mut count, mut bytes) = (first_seq, 0, 0);
-        for Segment { info, bytes: own } in segments {
-            let latest =
-                self.model.entries[info.first_seq as usize..info.end_seq as usize].iter().map(|e| e.time.1).max();
-            let is_due = limits.records.is_some_and(|max| end - end_seq > max)
-                || limits.bytes.is_some_and(|max| left > max)
-                || limits.cutoff.is_some_and(|(cutoff, _)| latest.is_none_or(|latest| latest < cutoff));
+        for Segment { info, bytes: own, sealed } in segments {
+            let times = self.model.entries[info.first_seq as usize..info.end_seq as usize].iter().map(|e| e.time.1);
+            // No record is younger than its segment's sealing.
+            let newest = times.max().map(|newest| sealed.map_or(newest, |sealed| newest.min(sealed)));
+            let is_due = limits.records.is_some_and(|max| end - info.end_seq >= max)
+                || limits.bytes.is_some_and(|max| left - own >= max)
+                || limits.cutoff.is_some_and(|(cutoff, _)| newest.is_none_or(|newest| newest < cutoff));
             if !info.sealed || !is_due || kept.holds_some(info.first_seq, info.end_seq) {
                 break;
             }

@@ -13,11 +13,15 @@ const LENGTH_AT: usize = 88;
 const CRC_AT: usize = LENGTH_AT + 4;
 /// Each copy is filled up to a multiple of this.
 const COPY_ALIGN: usize = 4096;
+/// Indexed fields, as they are spelled.
+const PATHS: [&str; 3] = ["user.name", "status", r#"labels."a b""#];
 
 /// What a catalog was drawn to say.
 #[derive(Debug, Default)]
 struct Drawn {
     holds: Vec<String>,
+    /// The names of holds that were released.
+    releases: Vec<String>,
     /// Where each removal ends.
     ends: Vec<u64>,
     body: Vec<u8>,
@@ -82,7 +86,9 @@ fn check(reader: &Reader, drawn: &Drawn, damaged: usize) {
     }
     let names: Vec<String> = holds.expect("a copy is sound").into_iter().map(|hold| hold.name).collect();
     let removals = reader.removals().expect("a copy is sound");
+    let releases = reader.releases().expect("a copy is sound");
     assert_eq!(names, drawn.holds);
+    assert!(releases.iter().map(|release| &release.hold.name).eq(&drawn.releases), "{releases:?}");
     assert!(removals.iter().map(|removal| removal.end_seq).eq(drawn.ends.iter().copied()), "{removals:?}");
     // Where no segment begins there, records are missing, which verifying tells.
     let first_seq = drawn.ends.last().copied().unwrap_or(0);
@@ -113,20 +119,13 @@ fn frontier(size: u64, made_up: u8) -> (Vec<u8>, [u8; 32]) {
 /// A body, as the page of the format has it.
 fn drawn(draw: &mut Draw<'_>) -> Drawn {
     let mut drawn = Drawn::default();
-    let fields = draw.below(4);
+    let fields = draw.below(PATHS.len() + 1);
     varint(&mut drawn.body, fields as u64);
-    (0..fields).for_each(|n| text(&mut drawn.body, &format!("field.{n}")));
+    PATHS[..fields].iter().for_each(|path| text(&mut drawn.body, path));
     let holds = draw.below(4);
     varint(&mut drawn.body, holds as u64);
     for n in 0..holds {
-        let name = format!("hold {n}");
-        text(&mut drawn.body, &name);
-        let first = draw.number().min(u64::MAX - 1);
-        varint(&mut drawn.body, first);
-        varint(&mut drawn.body, if draw.one_in(2) { first.saturating_add(9) } else { u64::MAX });
-        signed_varint(&mut drawn.body, draw.number() as i64);
-        text(&mut drawn.body, "asked");
-        drawn.holds.push(name);
+        drawn.holds.push(hold(draw, &mut drawn.body, n));
     }
     for _ in 0..draw.below(4) {
         // Where segments of the log end, within them, and beyond all that there is.
@@ -150,7 +149,39 @@ fn drawn(draw: &mut Draw<'_>) -> Drawn {
         text(&mut drawn.body, "the rules");
         first = end;
     }
+    more(draw, &mut drawn, fields == 0);
     drawn
+}
+
+/// Adds a hold to a body, and returns its name.
+fn hold(draw: &mut Draw<'_>, out: &mut Vec<u8>, n: usize) -> String {
+    let name = format!("hold {n}");
+    text(out, &name);
+    let first = draw.number().min(u64::MAX - 1);
+    varint(out, first);
+    varint(out, if draw.one_in(2) { first.saturating_add(9) } else { u64::MAX });
+    signed_varint(out, draw.number() as i64);
+    text(out, "asked");
+    name
+}
+
+/// Adds what ends only those bodies in which some of it is not 0.
+fn more(draw: &mut Draw<'_>, drawn: &mut Drawn, is_without_fields: bool) {
+    let says_none = is_without_fields && draw.one_in(2);
+    let forgotten = if draw.one_in(3) { draw.number() } else { 0 };
+    let releases = draw.below(3);
+    if !says_none && forgotten == 0 && releases == 0 {
+        return;
+    }
+    varint(&mut drawn.body, says_none.into());
+    varint(&mut drawn.body, forgotten);
+    varint(&mut drawn.body, releases as u64);
+    for n in 0..releases {
+        // A name may be held again after it was released.
+        drawn.releases.push(hold(draw, &mut drawn.body, n));
+        signed_varint(&mut drawn.body, draw.number() as i64);
+        text(&mut drawn.body, "settled");
+    }
 }
 
 /// A copy of a catalog: its file header, the body, and zeros.
