@@ -563,19 +563,22 @@ fn an_end_while_an_opening_finishes_a_retention_changes_nothing() {
 #[test]
 fn a_look_that_fails_while_retention_counts_is_told_and_changes_no_number() {
     let whole = SimDisk::new(1);
-    let log = log_of(&whole, &[5, 3, 4], 2);
+    log_of(&whole, &[5, 3, 4], 2).close().unwrap();
+    let log = open(&whole);
     let before = whole.reads();
-    let expected = log.retain(&records(7)).unwrap().removal.unwrap();
+    let expected = log.retain(&records(6)).unwrap().removal.unwrap();
     let (reads, mut failed) = (whole.reads() - before, 0);
     for read in 0..reads {
         let disk = SimDisk::new(1);
-        let log = log_of(&disk, &[5, 3, 4], 2);
+        log_of(&disk, &[5, 3, 4], 2).close().unwrap();
+        // One that was just opened has not read its sealed segments.
+        let log = open(&disk);
         disk.fail_read_at(disk.reads() + read, Fault::Io, false);
-        let removal = match log.retain(&records(7)) {
+        let removal = match log.retain(&records(6)) {
             Ok(report) => report.removal.unwrap(),
             Err(Error::Io { .. }) => {
                 failed += 1;
-                log.retain(&records(7)).unwrap();
+                log.retain(&records(6)).unwrap();
                 log.reader().removals().unwrap().pop().unwrap()
             }
             Err(error) => panic!("look {read} of {reads}: {error}"),

@@ -106,19 +106,25 @@ impl<'a> Planner<'a> {
         for (index, segment) in chain.segments.iter().enumerate().rev() {
             planner.left.push(left);
             left.bytes = left.bytes.saturating_add(planner.bytes[index]);
-            left.records = left.records.saturating_add(planner.records_of(segment, chain.end_of(index)));
+            left.records = left.records.saturating_add(planner.records_of(segment, chain.end_of(index))?);
         }
         planner.left.reverse();
         Ok(planner)
     }
 
     /// How many records a segment has, of which the next begins at `end`. They are counted only if there is a limit of theirs.
-    fn records_of(&self, segment: &Segment, end: u64) -> u64 {
+    fn records_of(&self, segment: &Segment, end: u64) -> Result<u64> {
         let seqs = end.min(self.source.view.visible_seq()).saturating_sub(segment.base_seq());
         match segment {
-            _ if self.policy.max_records.is_none() => 0,
-            Segment::Raw(_) => seqs,
-            Segment::Sealed(slot) => self.source.sealed(slot).map_or(0, |file| file.summary().records.min(seqs)),
+            _ if self.policy.max_records.is_none() => Ok(0),
+            Segment::Raw(_) => Ok(seqs),
+            Segment::Sealed(slot) => match self.source.sealed(slot) {
+                Ok(file) => Ok(file.summary().records.min(seqs)),
+                Err(Error::Damaged(_)) => Ok(0),
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(0),
+                // One that could not be read for a moment has its records still.
+                Err(error) => Err(error),
+            },
         }
     }
 

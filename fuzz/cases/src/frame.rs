@@ -53,7 +53,7 @@ fn draw_segment(input: &[u8]) -> Drawn {
             bytes.extend(draw.bytes(80));
             bytes.resize(bytes.len().next_multiple_of(8), 0);
         }
-        if bytes.len() % 8 != 0 {
+        if !bytes.len().is_multiple_of(8) {
             damaged = true;
             bytes.resize(bytes.len().next_multiple_of(8), 0);
         }
