@@ -220,6 +220,8 @@ impl Walk {
 
     /// A moment in the past that no record's time is near to, and no sealing: just behind one of them.
     fn cutoff(&self, segments: &[Segment], random: &mut Random) -> Option<(i64, Duration)> {
+        // So that what was sealed just now can be old, too.
+        self.disk.advance_clock(3 * CLOCK_SLACK);
         let entries = &self.model.entries;
         let sealed: Vec<i64> = segments.iter().filter_map(|segment| segment.sealed).collect();
         let moment = match random.percent(50) && !sealed.is_empty() {
