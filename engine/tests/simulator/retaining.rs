@@ -195,28 +195,44 @@ impl Walk {
         Ok(time.map(i64::from_le_bytes).ok_or_else(|| format!("{name} has no header"))?)
     }
 
+    /// Limits, of which many are just what is left behind one of the segments.
     fn limits(&self, segments: &[Segment], end: u64, random: &mut Random) -> Limits {
         let mut limits = Limits::default();
-        let left = end - self.model.kept[0].first_seq();
+        let first_seq = self.model.kept[0].first_seq();
+        let (gone, left) = segments.split_at(random.below(segments.len() + 1));
+        let is_just_behind = random.percent(50);
         match random.below(4) {
-            0 => limits.bytes = Some(random.next() % (1 + segments.iter().map(|segment| segment.bytes).sum::<u64>())),
+            0 => {
+                let some = |segments: &[Segment]| segments.iter().map(|segment| segment.bytes).sum::<u64>();
+                let bytes = random.next() % (1 + some(segments));
+                limits.bytes = Some(if is_just_behind { some(left) } else { bytes });
+            }
             1 => limits.cutoff = self.cutoff(segments, random),
             _ => {}
         }
         if random.percent(30) || (limits.bytes, limits.cutoff) == (None, None) {
-            limits.records = Some(random.next() % (1 + left));
+            let records = random.next() % (1 + end - first_seq);
+            let just = end.saturating_sub(gone.last().map_or(first_seq, |segment| segment.info.end_seq));
+            limits.records = Some(if is_just_behind { just } else { records });
         }
         limits
     }
 
-    /// A moment in the past that no record's time is near to, and no sealing.
+    /// A moment in the past that no record's time is near to, and no sealing: just behind one of them.
     fn cutoff(&self, segments: &[Segment], random: &mut Random) -> Option<(i64, Duration)> {
+        // So that what was sealed just now can be old, too.
+        self.disk.advance_clock(3 * CLOCK_SLACK);
         let entries = &self.model.entries;
-        let cutoff = entries.get(random.below(entries.len() + 1))?.time.1.checked_add(2 * CLOCK_SLACK)?;
+        let sealed: Vec<i64> = segments.iter().filter_map(|segment| segment.sealed).collect();
+        let moment = match random.percent(50) && !sealed.is_empty() {
+            true => random.pick(&sealed),
+            false => entries.get(random.below(entries.len() + 1))?.time.1,
+        };
+        let cutoff = moment.checked_add(2 * CLOCK_SLACK)?;
         let age = self.disk.clock().as_micros().checked_sub(cutoff)?;
         let near = |time: i64| time.abs_diff(cutoff) <= CLOCK_SLACK as u64;
         let is_clear = !entries.iter().any(|entry| near(entry.time.0) || near(entry.time.1))
-            && !segments.iter().filter_map(|segment| segment.sealed).any(near);
+            && !sealed.iter().any(|sealed| near(*sealed));
         (is_clear && age > 0).then_some((cutoff, Duration::from_micros(age as u64)))
     }
 
