@@ -136,6 +136,7 @@ impl<'a> Reader<'a> {
 
     /// Skips a number, a boolean, nil or a short string in ASCII, which most values are. Whatever else comes next, or is
     /// wrong, is left to [`Reader::token`].
+    #[inline(always)]
     fn skip_plain(&mut self) -> bool {
         let rest = &self.bytes[self.offset..];
         let Some(&marker) = rest.first() else { return false };
