@@ -18,14 +18,16 @@ import columns
 import zstandard
 from columns import check, signed, varint, wrap
 
-GAP = 2
+GAP, DROPPED = 2, 4
 NAME = re.compile(r"(\d{20})-(\d{10,})\.(log|seg)$")
 TRAINED = bytes.fromhex("37a430ec")
 
 
 def header(data, kind, base=0, ordinal=0):
     check(data[:8] == b"ANNALS\r\n" and data[8:12] == kind, f"header of kind {kind}")
-    check(struct.unpack_from("<HHQQ", data, 12) == (1, 128, 0, 0), "version, length, features")
+    version, length, compatible, incompatible = struct.unpack_from("<HHQQ", data, 12)
+    check((version, length, compatible) == (1, 128, 0), "version, length, features")
+    check(incompatible == 0 or (incompatible == 1 and kind == b"RAW "), "incompatible features")
     check(zlib.crc32(data[:124]) == struct.unpack_from("<I", data, 124)[0], "header checksum")
     check(struct.unpack_from("<QQ", data, 64) == (base, ordinal), "base seq and ordinal")
     return data[32:48], zlib.crc32(data[48:64])
@@ -54,6 +56,17 @@ def raw_records(data, salt, base):
         check(not entries, "payload without gaps")
         check(payload_crc == zlib.crc32(sums if kind == 1 else payload) ^ salt, "payload checksum")
         at += (72 + length + 7) // 8 * 8
+
+
+def last_dropped(payload):
+    """When the last of the records was dropped of which a block of codec 5 tells: the last value of its map."""
+    at = payload.index(b"\xa5until") + 6
+    tag, value = payload[at], payload[at + 1 :]
+    if tag in range(0xCC, 0xD4):
+        check(len(value) == 1 << (tag & 3), "the last value of what was dropped")
+        return int.from_bytes(value, "big", signed=tag >= 0xD0)
+    check(not value and (tag < 0x80 or tag >= 0xE0), "the last value of what was dropped")
+    return tag - 256 if tag >= 0xE0 else tag
 
 
 def dictionary_of(data, salt):
@@ -118,6 +131,11 @@ def sealed_records(data, salt, base):
                 yield seq, incarnation, GAP, 0, 0, b"", b""
                 seq, missing = seq + 1, missing + 1
             continue
+        if codec == 5:
+            check(rows == 1, "one record tells of what was dropped")
+            yield seq, incarnation, DROPPED, 0, last_dropped(plain), b"", plain
+            seq, missing = seq + 1, missing + 1
+            continue
         if codec == 4:
             for (kind, record_flags, key), time, body in shared.records(plain, rows, plain_len):
                 yield seq, incarnation, kind, record_flags, time, key, body
@@ -173,7 +191,7 @@ def main():
     log_id, _ = header(identity, b"IDNT")
     check(len(identity) == 256 and identity[:128] == identity[128:], "identity")
     names = sorted((int(m[1]), int(m[2]), m[3], m[0]) for m in map(NAME.match, os.listdir(arguments.log)) if m)
-    leaves, missing = [], 0
+    leaves, missing, notes = [], 0, 0
     for n, (base, ordinal, ending, name) in enumerate(names):
         # A segment holds the records to the base seq of the next, and starts where the one before ended.
         end = names[n + 1][0] if n + 1 < len(names) else None
@@ -186,12 +204,14 @@ def main():
             check(seq == len(leaves), f"record {len(leaves)} comes next")
             fixed = struct.pack("<B16s16sQBBHq", 0, log_id, run, seq, kind, flags, len(key), time)
             missing += kind == GAP
+            notes += kind == DROPPED
             leaves.append(hashlib.sha256(fixed + key + hashlib.sha256(body).digest()).digest())
     root = root_of(leaves).hex()
-    print(f"{len(leaves) - missing} records by docs/format.md alone, {missing} in gaps, root {root}")
+    records = len(leaves) - missing - notes
+    print(f"{records} records by docs/format.md alone, {missing} in gaps, {notes} tell of dropped ones, root {root}")
     check(arguments.root in (None, root), f"the root is not {arguments.root}")
     check(arguments.missing in (None, missing), f"not {arguments.missing} records are in gaps")
-    check(arguments.records in (None, len(leaves) - missing), f"there are not {arguments.records} records")
+    check(arguments.records in (None, records), f"there are not {arguments.records} records")
 
 
 if __name__ == "__main__":

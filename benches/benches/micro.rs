@@ -161,6 +161,7 @@ fn index(criterion: &mut Criterion) {
     let header = FileHeader {
         kind: FileKind::Index,
         compatible: 0,
+        incompatible: 0,
         log_id: segment.log_id,
         file_id: [3; 16],
         base_seq: 0,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use annals::{Error, StreamName};
 use serde::Serialize;
-use target::{Pending, text_of};
+use target::{Appended, Pending, text_of};
 
 use crate::failure::{Failure, Result};
 use crate::input::{self, LINE_BYTES_MAX, Piece, Source};
@@ -67,6 +67,9 @@ pub(crate) struct Counts {
     pub(crate) rejected_lines: u64,
     /// Lines that were skipped since the log has their key.
     pub(crate) known_keys: u64,
+    /// Records that were dropped, since they came faster than the rate limit.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) dropped_records: u64,
     /// Records that have the time of ingest, since they had no usable one of their own.
     pub(crate) time_of_ingest: u64,
     /// How many records got their time from which field.
@@ -75,6 +78,11 @@ pub(crate) struct Counts {
     pub(crate) bytes_read: u64,
     /// Bytes of the lines, decompressed.
     pub(crate) bytes_plain: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {
@@ -291,7 +299,11 @@ impl<'a> Ingest<'a> {
 
     fn append_batch(&mut self) -> Result<()> {
         let counts = &mut self.counts;
-        self.pending.append(&mut |stream, seqs| counts.add(stream, &seqs)).map_err(append_failure)
+        let told = &mut |stream: Option<&StreamName>, appended: Appended| match appended {
+            Appended::Seqs(seqs) => counts.add(stream, &seqs),
+            Appended::Dropped(records) => counts.dropped_records += records,
+        };
+        self.pending.append(told).map_err(append_failure)
     }
 
     fn finish_rejects(&mut self) -> Result<()> {

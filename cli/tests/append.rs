@@ -339,3 +339,32 @@ fn the_preset_for_storage_takes_less_space_and_holds_the_same() {
     });
     assert!(bytes[3] < bytes[0] * 9 / 10, "{bytes:?}");
 }
+
+#[test]
+fn what_is_beyond_the_rate_waits_or_is_dropped_and_told() {
+    let lines: String = (0..600).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    let waits = Place::new();
+    let appended = waits.append(lines.as_bytes(), &["--rate-limit", "2000", "--batch", "100"]);
+    assert_eq!(appended.code, 0, "{}", appended.stderr);
+    assert_eq!((waits.cat(&[]).len(), appended.report().get("dropped_records")), (600, None));
+
+    let drops = Place::new();
+    let appended = drops.append(lines.as_bytes(), &["--rate-limit", "100", "--on-limit", "drop"]);
+    assert_eq!(appended.code, 0, "{}", appended.stderr);
+    let (report, dropped) = (appended.report(), appended.report()["dropped_records"].as_u64().expect("counted"));
+    assert!(dropped >= 100, "{report}");
+    assert_eq!(report["records"].as_u64().expect("counted") + dropped, 600);
+    let cat = drops.run("cat", &[]);
+    assert_eq!((cat.code, cat.lines().len() as u64), (0, 600 - dropped));
+    assert!(cat.stderr.contains("records were dropped") && cat.stderr.contains("the rate limit"), "{}", cat.stderr);
+    for command in ["verify", "info"] {
+        let told = drops.run(command, &["--output", "table"]);
+        assert_eq!(told.code, 0, "{}", told.stderr);
+        let text = String::from_utf8_lossy(&told.stdout).into_owned();
+        assert!(text.contains(&format!("{dropped} records")), "{command}: {text}");
+    }
+
+    let keyed = drops.append(b"{\"n\":1}", &["--rate-limit", "1", "--on-limit", "drop", "--once-key", "n"]);
+    assert_eq!(keyed.code, 2, "{}", keyed.stderr);
+    assert_eq!(drops.append(b"", &["--on-limit", "drop"]).code, 2);
+}

@@ -1,10 +1,11 @@
 //! Records encoded and ready to be appended.
 
 use crate::Timestamp;
+use crate::drops::Drops;
 use crate::error::{Error, Result};
 use crate::msgpack::validate_body;
 use crate::raw::entry::{self, ENTRY_HEADER_BYTES};
-use crate::record::{KEY_BYTES_MAX, RECORD_BYTES_MAX};
+use crate::record::{KEY_BYTES_MAX, RECORD_BYTES_MAX, RecordKind};
 use serde::Serialize;
 
 /// Records that are appended together: all of them or none.
@@ -77,6 +78,16 @@ impl Batch {
             payload.extend_from_slice(body);
             Ok(())
         })
+    }
+
+    /// Adds what is told of dropped records: a record of its own kind, at the time when the last of them was dropped. The batch
+    /// covers the time from the first on.
+    pub(crate) fn push_drops(&mut self, drops: &Drops) -> Result<()> {
+        let start = self.end;
+        self.push_raw(Some(drops.until), &drops.encode())?;
+        entry::set_kind(&mut self.payload[start..], RecordKind::Dropped);
+        self.note_time(drops.since);
+        Ok(())
     }
 
     /// Removes all records and keeps the memory.

@@ -1,11 +1,13 @@
 //! What can go wrong, with the facts a person needs to act on it.
 
 use crate::catalog::Removal;
+use crate::drops::Limit;
 use crate::gap::Gap;
 use crate::msgpack::MsgPackError;
 use crate::query::ConditionError;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The result of this crate's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -146,6 +148,29 @@ pub enum Error {
         path: String,
         /// What the operating system said.
         source: Arc<io::Error>,
+    },
+    /// Records come faster than the log's [`crate::RateLimit`]. Nothing was appended.
+    #[error("records come faster than the log's rate limit: append again in {retry_after:?}")]
+    RateLimited {
+        /// After this time the same append is within the limit, if no others come before it.
+        retry_after: Duration,
+    },
+    /// As many bytes wait to be written as may. Nothing was appended.
+    #[error("{waiting} bytes wait to be written, and {limit} may: append again when some are written")]
+    QueueFull {
+        /// How many bytes wait.
+        waiting: u64,
+        /// How many may wait: [`crate::Options::queue_bytes`].
+        limit: u64,
+    },
+    /// The records are beyond a limit, and the log drops such ([`crate::OnLimit::Drop`]): they have no seqs, and one of the log's
+    /// own records will count them.
+    #[error("{records} records beyond {} were dropped, and the log will tell that", limit.name())]
+    Dropped {
+        /// The limit.
+        limit: Limit,
+        /// How many records were dropped: those of the call.
+        records: u64,
     },
     /// A record, key or batch beyond the limits.
     #[error("{what} has {found} bytes; the limit is {limit}")]

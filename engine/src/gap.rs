@@ -1,5 +1,7 @@
-//! Gaps: runs of seqs that are known to be missing, as a repair writes them into the log. docs/format.md, "Gaps".
+//! Gaps: what the log itself says is missing. Runs of seqs, as a repair writes them; and records that a limit dropped, of which one
+//! seq tells. docs/format.md, "Gaps" and "Dropped records".
 
+use crate::drops::Drops;
 use crate::record::{RecordKind, StoredRecord};
 use crate::{Incarnation, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -16,19 +18,22 @@ const NAME_BYTES_MAX: usize = 255;
 /// Largest payload of a gap's block, in bytes.
 pub(crate) const GAP_BYTES_MAX: usize = 64 + CAUSE_BYTES_MAX + KEPT_MAX * (NAME_BYTES_MAX + 3);
 
-/// Records that are missing, as the log itself says: a repair could not bring them back.
+/// Records that are missing, as the log itself says: a repair could not bring them back, or a limit dropped them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Gap {
-    /// The first seq that is missing.
+    /// The first seq that is missing; of dropped records, which never had any, the one that tells of them.
     pub first_seq: u64,
     /// The first seq after those.
     pub end_seq: u64,
-    /// What was found in their place.
+    /// What was found in their place, or which limit dropped them.
     pub cause: String,
     /// The files in `quarantine/` that keep the bytes that were there.
     pub kept: Vec<String>,
-    /// When the repair took place.
+    /// When the repair took place, or the last of the records was dropped.
     pub repaired: Timestamp,
+    /// What was dropped, if that is what is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Drops>,
 }
 
 /// What stands in a gap's block beside its header, in this order.
@@ -46,16 +51,31 @@ impl Gap {
             cause.pop();
         }
         let kept = kept.iter().filter(|name| name.len() <= NAME_BYTES_MAX).take(KEPT_MAX).cloned().collect();
-        Self { first_seq: seqs.start, end_seq: seqs.end, cause, kept, repaired }
+        Self { first_seq: seqs.start, end_seq: seqs.end, cause, kept, repaired, dropped: None }
+    }
+
+    /// What the record `seq` says was dropped.
+    pub(crate) fn of_drops(seq: u64, drops: Drops) -> Self {
+        let cause = format!("dropped by {}", drops.limit.name());
+        let dropped = Some(drops);
+        Self { first_seq: seq, end_seq: seq + 1, cause, kept: Vec::new(), repaired: drops.until, dropped }
     }
 
     /// How many records are missing.
     pub fn count(&self) -> u64 {
-        self.end_seq - self.first_seq
+        self.dropped.map_or(self.end_seq - self.first_seq, |dropped| dropped.records)
+    }
+
+    /// From when to when the missing records belong, where that is known.
+    pub(crate) fn times(&self) -> Option<(Timestamp, Timestamp)> {
+        self.dropped.map(|dropped| (dropped.since, dropped.until))
     }
 
     /// The payload of the gap's block.
     pub(crate) fn encode(&self) -> Vec<u8> {
+        if let Some(dropped) = &self.dropped {
+            return dropped.encode();
+        }
         let payload = Payload { cause: self.cause.clone(), kept: self.kept.clone(), at: self.repaired.as_micros() };
         rmp_serde::to_vec_named(&payload).expect("strings and a number are encoded")
     }
@@ -84,6 +104,9 @@ impl Gap {
 
 impl std::fmt::Display for Gap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(dropped) = &self.dropped {
+            return write!(f, "{dropped}, as record {} tells", self.first_seq);
+        }
         match self.count() {
             1 => write!(f, "record {} is missing", self.first_seq)?,
             _ => write!(f, "records {} to {} are missing", self.first_seq, self.end_seq - 1)?,

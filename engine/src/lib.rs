@@ -33,6 +33,8 @@
 //!   it for what is full.
 //! - [`Log::append_once`] makes one record of each key, for sources that deliver at least once. [`Log::retain`] removes what
 //!   is old or too much, but for what is held ([`Log::hold`]), and the log says so.
+//! - [`RateLimit`] and [`Options::on_queue_full`] bound what a log takes. What is beyond that waits, is refused or is dropped, and what
+//!   was dropped the log itself says.
 //! - [`Reader`] needs no lock and no writer: [`Reader::get`] by seq, [`Reader::scan`] over a [`ScanRange`] of seqs and
 //!   times in either direction, with several threads if that is asked for, [`Reader::tail`] to follow, [`Reader::verify`] to
 //!   check every byte, hash and link. [`ReadBuffer::only`] and [`Scan::only`] read some fields of records alone.
@@ -62,6 +64,7 @@ mod checksum;
 pub mod codecs;
 mod columns;
 mod commit;
+mod drops;
 mod error;
 mod fields;
 mod footprint;
@@ -70,6 +73,7 @@ mod ids;
 mod inspect;
 #[cfg(feature = "json")]
 pub mod json;
+mod limits;
 mod log;
 mod merkle;
 mod meter;
@@ -101,10 +105,12 @@ mod readme {}
 
 pub use batch::Batch;
 pub use catalog::{Hold, Release, Removal};
+pub use drops::{Drops, Limit};
 pub use error::{Damage, Error, Result};
 pub use gap::Gap;
 pub use ids::{FileId, Incarnation, LogId, StoreId, Timestamp};
 pub use inspect::{Piece, What, inspect};
+pub use limits::{OnLimit, RateLimit};
 pub use log::{Log, SealReport, Ticket};
 pub use names::StreamName;
 pub use options::{Background, Codec, Durability, Options};

@@ -3,6 +3,7 @@
 use crate::catalog::check_fields;
 use crate::error::{Error, Result};
 use crate::footprint::Footprint;
+use crate::limits::{OnLimit, RateLimit};
 use crate::query::FieldPath;
 use crate::raw::frame::FRAME_BYTES_MAX;
 use std::time::Duration;
@@ -78,6 +79,8 @@ pub struct Options {
     pub(crate) segment_age: Option<Duration>,
     pub(crate) roll_daily: bool,
     pub(crate) queue_bytes: usize,
+    pub(crate) on_queue_full: OnLimit,
+    pub(crate) rate_limit: Option<RateLimit>,
     pub(crate) unsealed_segments_max: usize,
     pub(crate) background: Background,
     pub(crate) map_files: bool,
@@ -101,6 +104,8 @@ impl Default for Options {
             segment_age: None,
             roll_daily: false,
             queue_bytes: QUEUE_BYTES_DEFAULT,
+            on_queue_full: OnLimit::Wait,
+            rate_limit: None,
             unsealed_segments_max: UNSEALED_SEGMENTS_MAX_DEFAULT,
             background: Background::Threads,
             map_files: false,
@@ -174,11 +179,26 @@ impl Options {
         self
     }
 
-    /// How many bytes of records may wait to be written before appends wait too. Default 8 MiB; at least 64 KiB. A
-    /// larger batch is accepted when nothing else waits.
+    /// How many bytes of records may wait to be written before appends wait too, or what [`Options::on_queue_full`] says happens.
+    /// Default 8 MiB; at least 64 KiB. A larger batch is accepted when nothing else waits.
     #[must_use]
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = bytes;
+        self
+    }
+
+    /// What happens to an append when [`Options::queue_bytes`] wait already. Default: it waits.
+    #[must_use]
+    pub fn on_queue_full(mut self, on_limit: OnLimit) -> Self {
+        self.on_queue_full = on_limit;
+        self
+    }
+
+    /// How fast records may come, and what happens to those that come faster. Default: as fast as they like. With it, each append
+    /// reads a monotonic clock once more. An opening begins with a full bucket.
+    #[must_use]
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate_limit = Some(limit);
         self
     }
 
@@ -291,6 +311,7 @@ impl Options {
         if self.unsealed_segments_max == 0 {
             return invalid("unsealed_segments_max", "at least one segment has to be able to wait");
         }
+        self.rate_limit.map_or(Ok(()), |limit| limit.check())?;
         check_fields(self.index_fields.as_deref().unwrap_or_default())?;
         if let Durability::Buffered { interval } = self.durability
             && interval < Duration::from_millis(1)
@@ -298,6 +319,16 @@ impl Options {
             return invalid("durability", "the interval of a buffered log is at least 1 ms");
         }
         Ok(())
+    }
+
+    /// Whether appends are limited in another way than that they wait for the queue.
+    pub(crate) fn has_limits(&self) -> bool {
+        self.rate_limit.is_some() || self.on_queue_full != OnLimit::Wait
+    }
+
+    /// Whether records may be dropped.
+    pub(crate) fn may_drop(&self) -> bool {
+        self.on_queue_full == OnLimit::Drop || self.rate_limit.is_some_and(|limit| limit.on_limit == OnLimit::Drop)
     }
 
     /// The largest frame, in bytes.

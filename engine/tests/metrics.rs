@@ -2,7 +2,9 @@
 #![cfg(feature = "metrics")]
 
 use annals::storage::sim::{Fault, SimDisk};
-use annals::{Background, Batch, Durability, Error, Log, Options, Query, RetentionPolicy, ScanRange, field};
+use annals::{
+    Background, Batch, Durability, Error, Log, OnLimit, Options, Query, RateLimit, RetentionPolicy, ScanRange, field,
+};
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
     with_local_recorder,
@@ -258,6 +260,37 @@ fn appends_that_wait_for_the_queue_are_told() {
         assert_eq!(book.sum("annals_append_waits_total cause=queue"), waited);
         assert_eq!(book.sum("annals_append_waits_total cause=sealing"), 0);
     });
+}
+
+#[test]
+fn what_is_beyond_a_limit_is_told_by_its_cause() {
+    for on_limit in [OnLimit::Refuse, OnLimit::Drop] {
+        let (book, disk) = (Book::default(), SimDisk::new(1));
+        with_local_recorder(&book, || {
+            let rate = RateLimit::records(10).burst(10).on_limit(on_limit);
+            let options = options().segment_bytes(1 << 20).queue_bytes(64 << 10).on_queue_full(on_limit);
+            let log = options.rate_limit(rate).open_or_create_on(disk.storage()).unwrap();
+            let (mut few, mut large) = (Batch::new(), Batch::new());
+            (0..8).for_each(|n| few.push(&BTreeMap::from([("n", n)])).unwrap());
+            large.push(&BTreeMap::from([("text", "x".repeat(60_000))])).unwrap();
+            drop(log.submit_batch(&mut large).unwrap());
+            log.submit_batch(&mut large).unwrap_err();
+            log.append_batch(&mut few).unwrap();
+            log.append_batch(&mut few).unwrap_err();
+            log.append_once(b"key", &BTreeMap::from([("n", 1)])).unwrap();
+            log.append_once(b"other", &BTreeMap::from([("n", 1)])).unwrap_err();
+            let sum = |name: &str, cause| book.sum(&format!("annals_{name}_total cause={cause}"));
+            let all = ["rate", "queue"]
+                .map(|cause| ["append_refusals", "dropped_records", "dropped_bytes"].map(|name| sum(name, cause)));
+            match on_limit {
+                OnLimit::Drop => {
+                    let (few, large) = (few.bytes() as u64, large.bytes() as u64);
+                    assert_eq!(all, [[1, 8, few], [0, 1, large]]);
+                }
+                _ => assert_eq!(all, [[2, 0, 0], [1, 0, 0]]),
+            }
+        });
+    }
 }
 
 #[test]

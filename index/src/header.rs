@@ -12,8 +12,11 @@ pub const SPECIFIC_BYTES: usize = 36;
 /// The version of the format that this crate writes.
 pub const FORMAT_VERSION: u16 = 1;
 
-/// Incompatible features this crate knows: none yet. A file with any other bit set is refused.
-pub const INCOMPATIBLE_KNOWN: u64 = 0;
+/// The incompatible feature of a raw segment that may hold entries which tell of dropped records.
+pub const INCOMPATIBLE_DROPS: u64 = 1;
+
+/// Incompatible features this crate knows. A file with any other bit set is refused.
+pub const INCOMPATIBLE_KNOWN: u64 = INCOMPATIBLE_DROPS;
 
 const MAGIC: [u8; 8] = *b"ANNALS\r\n";
 
@@ -86,6 +89,8 @@ pub struct FileHeader {
     pub kind: FileKind,
     /// Feature bits that a reader may ignore.
     pub compatible: u64,
+    /// Feature bits without which a file can't be read rightly: only such as are known.
+    pub incompatible: u64,
     /// The random id of the log.
     pub log_id: [u8; 16],
     /// The random id of this file, never used twice.
@@ -164,7 +169,7 @@ impl FileHeader {
         bytes[VERSION_AT..LENGTH_AT].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
         bytes[LENGTH_AT..COMPATIBLE_AT].copy_from_slice(&(HEADER_BYTES as u16).to_le_bytes());
         bytes[COMPATIBLE_AT..INCOMPATIBLE_AT].copy_from_slice(&self.compatible.to_le_bytes());
-        bytes[INCOMPATIBLE_AT..LOG_ID_AT].copy_from_slice(&0u64.to_le_bytes());
+        bytes[INCOMPATIBLE_AT..LOG_ID_AT].copy_from_slice(&self.incompatible.to_le_bytes());
         bytes[LOG_ID_AT..FILE_ID_AT].copy_from_slice(&self.log_id);
         bytes[FILE_ID_AT..BASE_SEQ_AT].copy_from_slice(&self.file_id);
         bytes[BASE_SEQ_AT..ORDINAL_AT].copy_from_slice(&self.base_seq.to_le_bytes());
@@ -211,7 +216,8 @@ impl FileHeader {
         if usize::from(length) != HEADER_BYTES {
             return Err(HeaderError::BadLength { found: length });
         }
-        let unknown = u64::from_le_bytes(array(bytes, INCOMPATIBLE_AT)) & !INCOMPATIBLE_KNOWN;
+        let incompatible = u64::from_le_bytes(array(bytes, INCOMPATIBLE_AT));
+        let unknown = incompatible & !INCOMPATIBLE_KNOWN;
         if unknown != 0 {
             return Err(HeaderError::UnsupportedFeatures { unknown });
         }
@@ -221,6 +227,7 @@ impl FileHeader {
         Ok(Self {
             kind,
             compatible: u64::from_le_bytes(array(bytes, COMPATIBLE_AT)),
+            incompatible,
             log_id: array(bytes, LOG_ID_AT),
             file_id: array(bytes, FILE_ID_AT),
             base_seq: u64::from_le_bytes(array(bytes, BASE_SEQ_AT)),
@@ -244,6 +251,7 @@ mod tests {
         FileHeader {
             kind: FileKind::Raw,
             compatible: 0,
+            incompatible: 0,
             log_id: [7; 16],
             file_id: [9; 16],
             base_seq: 1_000,
@@ -261,14 +269,16 @@ mod tests {
     proptest! {
         #[test]
         fn any_header_comes_back(
-            kind in 0..FileKind::ALL.len(), compatible: u64, ids: ([u8; 16], [u8; 16]), numbers: (u64, u64, i64),
+            kind in 0..FileKind::ALL.len(), compatible: u64, drops: bool, ids: ([u8; 16], [u8; 16]), numbers: (u64, u64, i64),
             specific in proptest::array::uniform32(any::<u8>()),
         ) {
             let kind = FileKind::ALL[kind];
             let (base_seq, ordinal, created_us) = numbers;
             let (log_id, file_id) = ids;
             let specific = std::array::from_fn(|i| specific[i % 32]);
-            let header = FileHeader { kind, compatible, log_id, file_id, base_seq, ordinal, created_us, specific };
+            let incompatible = if drops { INCOMPATIBLE_DROPS } else { 0 };
+            let header =
+                FileHeader { kind, compatible, incompatible, log_id, file_id, base_seq, ordinal, created_us, specific };
             prop_assert_eq!(FileHeader::decode(&header.encode(), kind), Ok(header));
         }
     }
@@ -293,7 +303,7 @@ mod tests {
             FileHeader::decode_any(&bytes)
         };
         assert_eq!(refit(VERSION_AT, 2), Err(HeaderError::UnknownVersion { found: 2 }));
-        assert_eq!(refit(INCOMPATIBLE_AT, 1), Err(HeaderError::UnsupportedFeatures { unknown: 1 }));
+        assert_eq!(refit(INCOMPATIBLE_AT, 3), Err(HeaderError::UnsupportedFeatures { unknown: 2 }));
         assert_eq!(refit(LENGTH_AT, 127), Err(HeaderError::BadLength { found: 127 }));
         assert_eq!(refit(LENGTH_AT + 1, 1), Err(HeaderError::BadLength { found: 384 }));
         assert_eq!(refit(KIND_AT, b'X'), Err(HeaderError::UnknownKind { found: *b"XAW " }));

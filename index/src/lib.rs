@@ -11,6 +11,7 @@
 //! let header = FileHeader {
 //!     kind: FileKind::Index,
 //!     compatible: 0,
+//!     incompatible: 0,
 //!     log_id: segment.log_id,
 //!     file_id: [3; 16],
 //!     base_seq: segment.base_seq,
@@ -42,5 +43,8 @@ pub use fields::{
     FIELDS_MAX, FieldsBinding, FieldsBuilder, FieldsError, FieldsReader, KEYS_MAX, PATH_BYTES_MAX, ReadAt, Records,
     term_hash,
 };
-pub use header::{FORMAT_VERSION, FileHeader, FileKind, HEADER_BYTES, HeaderError, INCOMPATIBLE_KNOWN, SPECIFIC_BYTES};
+pub use header::{
+    FORMAT_VERSION, FileHeader, FileKind, HEADER_BYTES, HeaderError, INCOMPATIBLE_DROPS, INCOMPATIBLE_KNOWN,
+    SPECIFIC_BYTES,
+};
 pub use segment::{Binding, IndexBuilder, IndexError, IndexReader, IndexedBlock, RECORDS_MAX, STRIDE, indexed_records};

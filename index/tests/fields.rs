@@ -16,6 +16,7 @@ fn header(id: u8) -> FileHeader {
     FileHeader {
         kind: FileKind::Fields,
         compatible: 0,
+        incompatible: 0,
         log_id: [0; 16],
         file_id: [id; 16],
         base_seq: 0,

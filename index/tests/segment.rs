@@ -11,6 +11,7 @@ fn header() -> FileHeader {
     FileHeader {
         kind: FileKind::Index,
         compatible: 0,
+        incompatible: 0,
         log_id: [1; 16],
         file_id: [2; 16],
         base_seq: BASE,

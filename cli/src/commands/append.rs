@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use annals::{Durability, Log, LogId, RecoveryReport, Store, StoreId, StoreOptions, StreamName};
+use annals::{Durability, Log, LogId, OnLimit, RateLimit, RecoveryReport, Store, StoreId, StoreOptions, StreamName};
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -71,6 +71,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     batch: u32,
 
+    /// Append no more than N records a second, to each stream of a store, and a burst of so many at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    rate_limit: Option<u64>,
+
+    /// What happens to records that come faster
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "wait", requires = "rate_limit")]
+    on_limit: Beyond,
+
     /// Size at which a segment ends and the next begins, in bytes; K, M and G multiply by 1024
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     segment_bytes: Option<u64>,
@@ -99,6 +107,15 @@ enum Level {
     Written,
     /// Batches are synced once a second
     Buffered,
+}
+
+/// What happens to records beyond the rate limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Beyond {
+    /// They wait, and so does whoever writes to the pipe
+    Wait,
+    /// They are dropped a batch at a time, and the log tells how many; not with --once-key
+    Drop,
 }
 
 /// What happened, for people and programs.
@@ -132,6 +149,10 @@ enum Opened {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    if args.on_limit == Beyond::Drop && args.once_key.is_some() {
+        let why = "records with a key are not dropped, since whoever has one asks again: leave out --on-limit drop or --once-key";
+        return Err(Failure::Usage(why.to_owned()));
+    }
     let sources = sources(&args.files)?;
     interrupt::install()?;
     let started = Instant::now();
@@ -187,6 +208,10 @@ impl Args {
         if let Some(records) = self.once_records {
             options = options.once_records(records);
         }
+        if let Some(rate) = self.rate_limit {
+            let on_limit = if self.on_limit == Beyond::Drop { OnLimit::Drop } else { OnLimit::Wait };
+            options = options.rate_limit(RateLimit::records(rate).on_limit(on_limit));
+        }
         options = self.index.apply(options);
         if is_store {
             allow_many_files();
@@ -207,10 +232,12 @@ impl Args {
     }
 
     fn ingest(&self) -> ingest::Options {
+        // What is dropped is dropped by the batch: one of more records than the limit has a second would be too coarse.
+        let most = self.rate_limit.filter(|_| self.on_limit == Beyond::Drop).unwrap_or(u64::MAX);
         ingest::Options {
             times: self.time_field.clone().map_or(TimeSource::CommonNames, TimeSource::Field),
             strict_time: self.strict_time,
-            batch_records: self.batch as usize,
+            batch_records: u64::from(self.batch).min(most) as usize,
             rejects: self.rejects.clone(),
             once_key: self.once_key.clone(),
         }
@@ -292,6 +319,10 @@ impl Summary {
             counts.time_fields.iter().map(|(field, records)| format!("{field} {}", count(*records))).collect();
         if counts.time_of_ingest > 0 {
             times.push(format!("time of ingest {}", count(counts.time_of_ingest)));
+        }
+        if counts.dropped_records > 0 {
+            let dropped = plural(counts.dropped_records, "record");
+            text += &format!("\n  {dropped} dropped beyond the rate limit, as the log tells in gaps");
         }
         if counts.known_keys > 0 {
             text += &format!("\n  {} skipped: their keys are in the log", plural(counts.known_keys, "line"));

@@ -89,6 +89,10 @@ fn table(info: &LogInfo) -> String {
     if missing > 0 {
         rows.push(("gaps", format!("{} missing, as `annals verify` lists", plural(missing, "record"))));
     }
+    let dropped: u64 = info.segments.iter().map(|segment| segment.dropped).sum();
+    if dropped > 0 {
+        rows.push(("dropped", format!("{} beyond limits, as `annals verify` lists", plural(dropped, "record"))));
+    }
     if let (Some(last), removed) = (info.removals.last(), info.removals.iter().map(|removal| removal.records).sum()) {
         let (removed, end) = (plural(removed, "record"), last.end_seq);
         let when = Rfc3339(last.removed);

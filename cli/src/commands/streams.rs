@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 impl Summary {
     fn of(info: &LogInfo) -> Self {
-        let missing: u64 = info.segments.iter().map(|segment| segment.missing).sum();
+        let missing: u64 = info.segments.iter().map(|segment| segment.missing + segment.drop_notes).sum();
         Self {
             directory: info.path.clone(),
             records: (info.end_seq - info.first_seq).saturating_sub(missing),

@@ -18,6 +18,24 @@ pub(crate) enum Target<'a> {
     By(&'a Store, String),
 }
 
+/// What became of records.
+pub(super) enum Appended {
+    /// They were appended with these seqs.
+    Seqs(Range<u64>),
+    /// So many were beyond the rate limit, and dropped.
+    Dropped(u64),
+}
+
+impl Appended {
+    fn of(outcome: annals::Result<Range<u64>>) -> annals::Result<Self> {
+        match outcome {
+            Ok(seqs) => Ok(Self::Seqs(seqs)),
+            Err(annals::Error::Dropped { records, .. }) => Ok(Self::Dropped(records)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// What waits for one stream.
 #[derive(Default)]
 struct Waiting {
@@ -118,12 +136,13 @@ impl<'a> Pending<'a> {
     }
 
     /// Appends all batches, and tells of each that was. After a failure none is left.
-    pub(super) fn append(&mut self, told: &mut dyn FnMut(Option<&StreamName>, Range<u64>)) -> annals::Result<()> {
+    pub(super) fn append(&mut self, told: &mut dyn FnMut(Option<&StreamName>, Appended)) -> annals::Result<()> {
         let mut outcome = Ok(());
         for (stream, Waiting { batch, keyed }) in &mut self.waiting {
             let keyed = keyed.wait();
             if outcome.is_ok() {
-                outcome = keyed.map(|seqs| seqs.into_iter().for_each(|seqs| told(stream.as_ref(), seqs)));
+                outcome =
+                    keyed.map(|seqs| seqs.into_iter().for_each(|seqs| told(stream.as_ref(), Appended::Seqs(seqs))));
             }
             if outcome.is_ok() && !batch.is_empty() {
                 let appended = match (&self.target, stream.as_ref()) {
@@ -135,7 +154,7 @@ impl<'a> Pending<'a> {
                     // Every record of such a target was given a stream.
                     (Target::By(..), None) => continue,
                 };
-                outcome = appended.map(|seqs| told(stream.as_ref(), seqs));
+                outcome = Appended::of(appended).map(|appended| told(stream.as_ref(), appended));
             }
             batch.clear();
         }
@@ -158,7 +177,8 @@ impl<'a> Pending<'a> {
         let submit = |log: &Log| -> annals::Result<(Ticket, bool)> {
             let next = log.next_seq();
             let ticket = log.submit_once_raw(key, timestamp, body)?;
-            let is_new = ticket.seqs().start == next;
+            // The log may have told of something before it.
+            let is_new = ticket.seqs().start >= next;
             Ok((ticket, is_new))
         };
         let (ticket, is_new) = match (&self.target, &stream) {

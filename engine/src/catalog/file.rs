@@ -205,6 +205,7 @@ fn prepare(storage: &dyn Storage, log_id: LogId, ordinal: u64, catalog: &Catalog
     let header = FileHeader {
         kind: FileKind::Catalog,
         compatible: 0,
+        incompatible: 0,
         log_id: log_id.0,
         file_id,
         base_seq: catalog.removed().end_seq(),

@@ -32,6 +32,8 @@ pub(super) struct Chunk {
     pub(super) end_offset: u64,
     /// Where each record's entry begins in the file.
     pub(super) positions: Vec<u32>,
+    /// The seqs of its records that tell of dropped ones.
+    pub(super) drops: Vec<u64>,
     /// The headers of the first and of all later frames, joined: what the segment's scan has to learn.
     pub(super) headers: Vec<FrameHeader>,
     pub(super) end_seq: u64,

@@ -1,5 +1,6 @@
 //! What nobody who appends waits for: writing on time, preparing space ahead of need, telling of what is durable.
 
+use crate::commit::limited::Told;
 use crate::commit::rounds::Writing;
 use crate::commit::state::State;
 use crate::commit::writer::Writer;
@@ -13,8 +14,10 @@ impl Committer {
     /// One step of what is done in the background: writing what nobody waits for, syncing what waits longer than it may, and
     /// telling of what is durable. Returns whether there will be more to do without another append.
     pub(crate) fn tick(&self) -> Result<bool> {
-        let mut state = self.lock();
+        let state = self.lock();
         state.check_open()?;
+        // Where there is no space to tell of drops, what was appended is to be synced all the same.
+        let (mut state, _) = self.try_to_tell(state, Told::Due)?;
         if state.durable_seq < state.next_seq {
             let end = state.next_seq;
             match state.tail.as_ref().is_some_and(|tail| tail.direct.is_some()) {
@@ -24,9 +27,9 @@ impl Committer {
             return Ok(true);
         }
         if state.can_lead() && state.place_watermark() {
-            drop(self.write_or_wait(state)?);
+            state = self.write_or_wait(state)?;
         }
-        Ok(false)
+        Ok(state.has_drops())
     }
 
     /// Does what can't wait for the next [`Committer::tick`]: writes what is wanted to be written, and prepares space that is
@@ -139,7 +142,9 @@ impl Committer {
     }
 
     pub(super) fn wake_background(&self, state: &mut State) {
-        if !state.stirred && (state.watermark_placed < state.next_seq || state.durable_seq < state.next_seq) {
+        let has_work =
+            state.watermark_placed < state.next_seq || state.durable_seq < state.next_seq || state.has_drops();
+        if !state.stirred && has_work {
             state.stirred = true;
             self.call_keeper(state);
         }

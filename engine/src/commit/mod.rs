@@ -20,6 +20,7 @@ mod flights;
 mod head;
 mod keeper;
 mod landing;
+mod limited;
 mod place;
 mod prepare;
 mod rounds;
@@ -33,6 +34,7 @@ pub(crate) use writer::install;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::limits::{Limits, OnLimit};
 use crate::meter::{Meter, Wait};
 use crate::options::{Background, Durability, Options};
 use crate::raw::frame::{SEQ_LIMIT, frame_bytes};
@@ -40,6 +42,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::view::View;
 use crate::{Incarnation, LogId, Storage, Timestamp};
 use landing::{LANDINGS, Landing};
+use limited::Told;
 use space::{Need, SEGMENT_OVERHEAD_BYTES};
 use state::State;
 use std::ops::Range;
@@ -84,6 +87,15 @@ enum Goal {
     Durable(u64),
 }
 
+/// Which room a batch is to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Within the limits of the queue and of segments that wait to be sealed.
+    Limited,
+    /// Wherever there is space.
+    Any,
+}
+
 type Guard<'a> = MutexGuard<'a, State>;
 
 impl Committer {
@@ -98,8 +110,11 @@ impl Committer {
         let direct = options.direct_io && options.durability != Durability::Written;
         let preparer = Preparer::new(Arc::clone(&storage), seed.log_id, seed.next_ordinal, direct);
         let writer = Writer::new(Arc::clone(&storage), Arc::clone(&view), &seed, &options)?;
+        let limits = options.has_limits().then(|| Limits::new(options.rate_limit.as_ref(), storage.elapsed()));
+        let state =
+            State { limits: limits.map(Box::new), ..State::new(&options, seed.incarnation, seed.next_seq, meter) };
         Ok(Self {
-            state: Mutex::new(State::new(&options, seed.incarnation, seed.next_seq, meter)),
+            state: Mutex::new(state),
             changed: Condvar::new(),
             landings: std::array::from_fn(|_| Landing::new()),
             background: Condvar::new(),
@@ -115,16 +130,17 @@ impl Committer {
 
     /// Appends a batch and waits for what `durability` or the log's own, whichever is more, asks for. Returns the seqs.
     pub(crate) fn append(&self, batch: &mut Batch, durability: Durability) -> Result<Range<u64>> {
-        let (state, seqs) = self.place(batch)?;
+        let (state, seqs) = self.place(batch, true)?;
         if !seqs.is_empty() {
             self.wait_for(state, seqs.end, durability.max(self.options.durability))?;
         }
         Ok(seqs)
     }
 
-    /// Appends a batch, and waits for nothing: it will be durable soon. Returns the seqs.
-    pub(crate) fn submit(&self, batch: &mut Batch) -> Result<Range<u64>> {
-        let (mut state, seqs) = self.place(batch)?;
+    /// Appends a batch, and waits for nothing: it will be durable soon. Returns the seqs. Unless it `may_drop`, what is beyond a
+    /// limit is refused where it would be dropped.
+    pub(crate) fn submit(&self, batch: &mut Batch, may_drop: bool) -> Result<Range<u64>> {
+        let (mut state, seqs) = self.place(batch, may_drop)?;
         self.want_written(&mut state, seqs.end);
         Ok(seqs)
     }
@@ -142,7 +158,7 @@ impl Committer {
     }
 
     /// Gives a batch its seqs and its place in the queue, as soon as there is room for it.
-    fn place(&self, batch: &mut Batch) -> Result<(Guard<'_>, Range<u64>)> {
+    fn place(&self, batch: &mut Batch, may_drop: bool) -> Result<(Guard<'_>, Range<u64>)> {
         // The clock is read only for those who need it.
         let is_timed = batch.is_timed() && self.options.segment_age.is_none() && !self.options.roll_daily;
         let now = if is_timed { Timestamp::default() } else { self.storage.now() };
@@ -152,23 +168,39 @@ impl Committer {
         if frame > limit {
             return Err(Error::TooLarge { what: "the batch", found: frame, limit });
         }
-        let mut state = self.lock();
+        let state = self.lock();
         if batch.is_empty() {
             state.check_open()?;
             let end = state.next_seq;
             return Ok((state, end..end));
         }
+        if state.limits.is_some() {
+            return self.place_limited(state, batch, now, may_drop);
+        }
+        let mut state = self.find_room(state, batch, now, Room::Limited)?;
+        let seqs = self.place_found(&mut state, batch, now);
+        Ok((state, seqs))
+    }
+
+    /// Waits until there is room for a batch that is finished: in the queue, and in a segment.
+    #[inline]
+    fn find_room<'a>(&'a self, mut state: Guard<'a>, batch: &Batch, now: Timestamp, room: Room) -> Result<Guard<'a>> {
+        let frame = frame_bytes(batch.bytes());
+        let is_limited = room == Room::Limited;
         loop {
             state.check_open()?;
             if state.next_seq + batch.len() as u64 > SEQ_LIMIT {
                 return Err(Error::TooLarge { what: "the log's last seq", found: state.next_seq, limit: SEQ_LIMIT });
             }
-            if state.queued_bytes > 0 && state.queued_bytes + frame as usize > self.options.queue_bytes {
+            if is_limited && state.queued_bytes > 0 && state.queued_bytes + frame as usize > self.options.queue_bytes {
+                if self.options.on_queue_full != OnLimit::Wait {
+                    return Err(self.queue_full(&mut state));
+                }
                 let began = self.meter.begin();
                 state = self.write_or_wait(state)?;
                 self.meter.waited(began, Wait::Queue);
             } else if let Some(need) = state.need(frame, now) {
-                if matches!(need, Need::Segment { .. }) && !self.may_begin_segment() {
+                if is_limited && matches!(need, Need::Segment { .. }) && !self.may_begin_segment() {
                     // Others go on meanwhile: what is needed afterwards is another question.
                     state = self.wait_for_sealing(state);
                 } else {
@@ -176,16 +208,29 @@ impl Committer {
                     state = prepared.inspect_err(|error| self.meter.refused(error))?;
                 }
             } else {
-                break;
+                return Ok(state);
             }
         }
+    }
+
+    /// The queue takes nothing more, and nobody who appends writes it: the thread in the background has to.
+    #[cold]
+    fn queue_full(&self, state: &mut State) -> Error {
+        let end = state.next_seq;
+        self.want_written(state, end);
+        Error::QueueFull { waiting: state.queued_bytes as u64, limit: self.options.queue_bytes as u64 }
+    }
+
+    /// Places a batch where [`Committer::find_room`] has just found room for it.
+    #[inline]
+    fn place_found(&self, state: &mut State, batch: &Batch, now: Timestamp) -> Range<u64> {
         let seqs = state.place(batch, now);
         // Others write at this moment: they are more than one.
         state.crowd |= state.leading || !state.flights.is_empty();
         if state.need_soon().is_some() {
-            self.call_keeper(&mut state);
+            self.call_keeper(state);
         }
-        Ok((state, seqs))
+        seqs
     }
 
     /// Waits for what `durability` asks for of the records below `end`, the last that were placed.
@@ -204,19 +249,23 @@ impl Committer {
         Ok(())
     }
 
-    /// Writes and syncs everything that was appended before the call.
+    /// Writes and syncs everything that was appended before the call, and what there is to tell of drops.
     pub(crate) fn sync(&self) -> Result<u64> {
         let state = self.lock();
         state.check_open()?;
+        let (state, told) = self.try_to_tell(state, Told::All)?;
         let end = state.next_seq;
-        Ok(self.wait_durable(state, end)?.durable_seq)
+        let durable_seq = self.wait_durable(state, end)?.durable_seq;
+        told.map(|()| durable_seq)
     }
 
     /// Ends the active segment, so that all records appended so far can be sealed. The next append begins another.
     /// Returns the seq after those records.
     pub(crate) fn end_segment(&self) -> Result<u64> {
-        let mut state = self.lock();
+        let state = self.lock();
         state.check_open()?;
+        // What there is no space for is told by the next segment.
+        let (mut state, _) = self.try_to_tell(state, Told::All)?;
         state.end_segment();
         let end_seq = state.next_seq;
         // Who appends meanwhile fills the queue anew: only what is in it now is waited for.
@@ -230,12 +279,19 @@ impl Committer {
     }
 
     /// Ends the log: what was appended becomes durable, and the active segment gets its final marker.
+    ///
+    /// # Errors
+    /// Where there is no space to tell of what was dropped, the log is closed all the same.
     pub(crate) fn close(&self) -> Result<()> {
         let mut state = self.lock();
         if state.closed {
             return Ok(());
         }
         state.check_open()?;
+        if let Some(limits) = state.limits.as_mut() {
+            limits.is_closing = true;
+        }
+        let (mut state, told) = self.try_to_tell(state, Told::All)?;
         state.end_segment();
         let mut state = self.drain(state)?;
         while state.preparing || state.syncing {
@@ -249,7 +305,7 @@ impl Committer {
         if let Some(unused) = unused {
             self.preparer.discard(unused);
         }
-        Ok(())
+        told
     }
 
     pub(crate) fn next_seq(&self) -> u64 {

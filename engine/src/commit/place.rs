@@ -35,6 +35,13 @@ impl State {
         seqs
     }
 
+    /// Notes that the record `seq`, in the frame that was placed last, tells of dropped ones.
+    pub(super) fn note_drops(&mut self, seq: u64) {
+        if let Some(chunk) = self.queue.back_mut().and_then(Job::chunk_mut) {
+            chunk.drops.push(seq);
+        }
+    }
+
     /// Places a frame that says what has become durable, unless the last frame did. Returns whether there is one.
     pub(super) fn place_watermark(&mut self) -> bool {
         let Some(tail) = &self.tail else { return false };

@@ -8,6 +8,7 @@ use crate::commit::space::Tail;
 use crate::commit::writer::Done;
 use crate::error::{Error, Result};
 use crate::footprint::Footprint;
+use crate::limits::Limits;
 use crate::meter::Meter;
 use crate::options::Options;
 use crate::storage::AlignedBuf;
@@ -74,6 +75,8 @@ pub(super) struct State {
     pub(super) roll_daily: bool,
     pub(super) meter: Meter,
     pub(super) footprint: Footprint,
+    /// `None` if the log has no limits but that appends wait for the queue.
+    pub(super) limits: Option<Box<Limits>>,
 }
 
 impl State {
@@ -115,6 +118,7 @@ impl State {
             roll_daily: options.roll_daily,
             meter: meter.clone(),
             footprint: options.footprint,
+            limits: None,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::raw::{RawSegment, Scan, encode_preamble};
 use crate::storage::{AlignedBuf, File, write_all_at};
 use crate::view::View;
 use crate::{Incarnation, Storage};
-use annals_index::{FileHeader, FileKind, SPECIFIC_BYTES};
+use annals_index::{FileHeader, FileKind, INCOMPATIBLE_DROPS, SPECIFIC_BYTES};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ pub(crate) struct Writer {
     incarnation: Incarnation,
     boot_id: [u8; 16],
     reads_written: bool,
+    /// The features of raw segments: whether they may tell of dropped records.
+    features: u64,
     writes_directly: bool,
     recent_bytes: usize,
     active: Option<Arc<RawSegment>>,
@@ -54,6 +56,7 @@ impl Writer {
             view,
             incarnation: seed.incarnation,
             reads_written: options.durability != Durability::Durable,
+            features: if options.may_drop() { INCOMPATIBLE_DROPS } else { 0 },
             writes_directly: false,
             recent_bytes: options.footprint.recent_bytes,
             active: None,
@@ -118,6 +121,7 @@ impl Writer {
         let active = Arc::clone(self.active()?);
         active.extend(|scan| {
             scan.positions.extend(&chunk.positions);
+            scan.drops.extend_from_slice(&chunk.drops);
             chunk.headers.iter().for_each(|header| scan.note(header));
             scan.end_offset = chunk.end_offset;
         });
@@ -192,7 +196,7 @@ impl Writer {
     /// Gives a prepared file its header and its name. The space for both is there already.
     fn open_segment(&mut self, prepared: PreparedSegment, base_seq: u64) -> Result<()> {
         self.writes_directly = prepared.direct.is_some();
-        let active = install(&*self.storage, prepared, base_seq, self.incarnation)?;
+        let active = install(&*self.storage, prepared, base_seq, self.incarnation, self.features)?;
         self.ordinal = active.name.ordinal;
         self.view.begin_segment(&active);
         self.active = Some(active);
@@ -227,12 +231,13 @@ impl Writer {
 }
 
 /// Turns a prepared file into the raw segment that begins at `base_seq`. When it gets its name, its header and the frames
-/// that were written to it are durable.
+/// that were written to it are durable. `features` are those that a reader has to know to read its frames.
 pub(crate) fn install(
     storage: &dyn Storage,
     prepared: PreparedSegment,
     base_seq: u64,
     incarnation: Incarnation,
+    features: u64,
 ) -> Result<Arc<RawSegment>> {
     let name = SegmentName { base_seq, ordinal: prepared.ordinal, kind: SegmentKind::Raw };
     let mut specific = [0; SPECIFIC_BYTES];
@@ -240,6 +245,7 @@ pub(crate) fn install(
     let header = FileHeader {
         kind: FileKind::Raw,
         compatible: 0,
+        incompatible: features,
         log_id: prepared.log_id.0,
         file_id: prepared.file_id.0,
         base_seq,

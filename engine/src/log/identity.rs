@@ -100,6 +100,7 @@ fn header(log_id: LogId, file_id: [u8; 16], created_us: i64) -> FileHeader {
     FileHeader {
         kind: FileKind::Identity,
         compatible: 0,
+        incompatible: 0,
         log_id: log_id.0,
         file_id,
         base_seq: 0,

@@ -111,7 +111,8 @@ impl Log {
     /// # Errors
     /// [`crate::Error::TooLarge`] if it doesn't fit a segment, [`crate::Error::DiskFull`] if there is no space for it,
     /// [`crate::Error::OutOfFiles`] if the process can't open the file for it: none leaves a trace. [`crate::Error::Poisoned`] if writing or syncing failed now or before: then the records
-    /// may or may not be found when the log is opened again.
+    /// may or may not be found when the log is opened again. With limits, [`crate::Error::RateLimited`], [`crate::Error::QueueFull`]
+    /// or [`crate::Error::Dropped`], as [`crate::OnLimit`] says: none of the batch has a seq.
     pub fn append_batch(&self, batch: &mut Batch) -> Result<Range<u64>> {
         self.append_batch_with(batch, self.core.options.durability)
     }

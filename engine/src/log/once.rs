@@ -33,6 +33,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::InvalidOption`] if the key is empty, [`Error::TooLarge`] if it has more than 1,024 bytes, and as [`Log::append`].
+    /// Beyond a limit that drops, a new key is refused as by one that refuses; a known one is found within no limit.
     /// After any error, asking again is safe.
     pub fn append_once(&self, key: &[u8], record: &(impl Serialize + ?Sized)) -> Result<u64> {
         self.wait_for_keyed(self.submit_keyed(key, |batch| batch.push_keyed(key, record))?)
@@ -113,7 +114,8 @@ impl Core {
         if let Some(seq) = find(&table, &reader, key, window)? {
             return Ok(seq);
         }
-        let seq = self.committer.submit(batch)?.start;
+        // Whoever has a key asks again, so that nothing is to be counted as lost.
+        let seq = self.committer.submit(batch, false)?.start;
         table.add_pending(seq, batch.times().0.as_micros(), key);
         Ok(seq)
     }

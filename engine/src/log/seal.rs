@@ -5,6 +5,7 @@
 
 use crate::FileId;
 use crate::error::{Damage, Error, Result};
+use crate::gap::Gap;
 use crate::log::Core;
 use crate::log::fields::Indexed;
 use crate::merkle::Frontier;
@@ -12,9 +13,10 @@ use crate::names::{SegmentKind, SegmentName, temporary};
 use crate::options::Codec;
 use crate::query::FieldCollector;
 use crate::raw::{RawCursor, RawSegment, ReadAhead};
+use crate::record::{RecordKind, StoredRecord};
 use crate::sealed::{
-    Comparison, FileDictionary, SealOptions, SealedFile, SealedWriter, Source, install_fields, install_index,
-    learn_columns, train_dictionary,
+    Comparison, FileDictionary, SealOptions, SealedFile, SealedSummary, SealedWriter, Source, install_fields,
+    install_index, learn_columns, train_dictionary,
 };
 use crate::shape::Shape;
 use crate::trace::Step;
@@ -49,6 +51,9 @@ pub(crate) struct Sealer {
     /// The dictionary of the last sealed segment, if this sealer made it.
     dictionary: Option<Vec<u8>>,
 }
+
+/// What is done with each record of a raw segment, and with the gap that it is.
+type Each<'a> = &'a mut dyn FnMut(&StoredRecord<'_>, Option<&Gap>) -> Result<()>;
 
 /// A raw segment and the end of what it holds.
 type Closed = (Arc<RawSegment>, u64);
@@ -147,14 +152,14 @@ impl Core {
         let name = SegmentName { base_seq, ordinal: self.committer.next_ordinal(), kind: SegmentKind::Sealed };
         let unfinished = temporary(&name.to_string());
         let written = self.write_sealed(name, &unfinished, run, start, &mut sealer.dictionary);
-        let Some((frontier, sealed_bytes)) = written.inspect_err(|_| self.discard(name))? else {
+        let Some((written, sealed_bytes)) = written.inspect_err(|_| self.discard(name))? else {
             self.discard(name);
             return Ok(None);
         };
         let raw_bytes = run.iter().map(|(raw, _)| raw.frames_bytes()).sum();
         self.remove_raws(run, Some(name))?;
-        sealer.frontier = Some(frontier);
-        Ok(Some(SealReport { segments: 1, records: end - base_seq, raw_bytes, sealed_bytes }))
+        sealer.frontier = Some(written.end);
+        Ok(Some(SealReport { segments: 1, records: written.summary.records, raw_bytes, sealed_bytes }))
     }
 
     /// The log's hash tree before the record `base_seq`.
@@ -207,7 +212,7 @@ impl Core {
         Ok(frontier)
     }
 
-    /// Writes the sealed segment and its index, and gives them their names. Returns the tree at its end, and the bytes.
+    /// Writes the sealed segment and its index, and gives them their names. Returns what was written, and the bytes.
     fn write_sealed(
         &self,
         name: SegmentName,
@@ -215,7 +220,7 @@ impl Core {
         run: &[Closed],
         start: Frontier,
         earlier: &mut Option<Vec<u8>>,
-    ) -> Result<Option<(Frontier, u64)>> {
+    ) -> Result<Option<(SealedSummary, u64)>> {
         let options = SealOptions::of(&self.options);
         let path = self.storage.describe(&name.to_string());
         let header = self.header(FileKind::Sealed, name, &path)?;
@@ -225,7 +230,12 @@ impl Core {
         let mut shape = Shape::new();
         let fields = self.fields_to_index();
         let mut collector = (!fields.is_empty()).then(|| FieldCollector::new(&fields));
-        let done = self.each_record(run, &mut |record| {
+        let done = self.each_record(run, &mut |record, gap| {
+            if let Some(gap) = gap {
+                // Readers are to be told of it, so no index leads them past it.
+                collector = None;
+                return writer.push_gap(gap, record.incarnation);
+            }
             // A body was checked when it was appended, and again by its checksum.
             shape.observe(record.body)?;
             collector.as_mut().map_or(Ok(()), |collector| collector.push(record.body))?;
@@ -242,7 +252,11 @@ impl Core {
 
         let written = SealedFile::open_as(&self.storage, unfinished, name, self.log_id)?;
         let mut comparison = Comparison::new(&written);
-        let done = self.each_record(run, &mut |record| comparison.next(record))?;
+        let compare = &mut |record: &StoredRecord<'_>, gap: Option<&Gap>| match gap {
+            Some(gap) => comparison.gap(gap),
+            None => comparison.next(record),
+        };
+        let done = self.each_record(run, compare)?;
         if !done {
             return Ok(None);
         }
@@ -253,7 +267,8 @@ impl Core {
         }
         self.storage.rename(unfinished, &name.to_string()).map_err(Error::io("rename", path))?;
         self.storage.sync_dir("").map_err(Error::io("sync", self.storage.describe("")))?;
-        Ok(Some((summary.end, summary.file_bytes + index)))
+        let bytes = summary.file_bytes + index;
+        Ok(Some((summary, bytes)))
     }
 
     /// Removes what there is of a sealed segment that did not come to be, under all of its names: the raw segments still
@@ -284,6 +299,7 @@ impl Core {
         Ok(FileHeader {
             kind,
             compatible: 0,
+            incompatible: 0,
             log_id: self.log_id.0,
             file_id: self.storage.random().map_err(Error::io("draw a random id for", path.to_owned()))?,
             base_seq: name.base_seq,
@@ -309,8 +325,8 @@ impl Core {
             // Where the next file begins is a name's word, which may be far beyond what is here.
             let end = raw.scan().end_seq().min(*end);
             for seq in (raw.name.base_seq..end).step_by(every as usize) {
-                if cursor.read(raw, seq, ReadAhead::Forward)?
-                    && let Some(record) = cursor.current()
+                if cursor.read_any(raw, seq, ReadAhead::Forward)?
+                    && let Some(record) = cursor.current().filter(|record| record.kind == RecordKind::User)
                 {
                     samples.push((record.timestamp.as_micros(), record.body.to_vec()));
                 }
@@ -326,12 +342,9 @@ impl Core {
         Ok(dictionary.map(FileDictionary::Rows))
     }
 
-    /// Calls `each` for every record of `run`. `false` if the log was closed before the end.
-    fn each_record(
-        &self,
-        run: &[Closed],
-        each: &mut dyn FnMut(&crate::record::StoredRecord<'_>) -> Result<()>,
-    ) -> Result<bool> {
+    /// Calls `each` for every record of `run`, with the gap that it is if it tells of dropped ones. `false` if the log was closed
+    /// before the end.
+    fn each_record(&self, run: &[Closed], each: Each<'_>) -> Result<bool> {
         /// How often the sealer looks whether it is still wanted.
         const CHECK_EVERY: u64 = 1024;
         let mut cursor = RawCursor::default();
@@ -340,7 +353,7 @@ impl Core {
                 if seq % CHECK_EVERY == 0 && self.view.is_closed() {
                     return Ok(false);
                 }
-                let record = match cursor.read(raw, seq, ReadAhead::Forward)? {
+                let record = match cursor.read_any(raw, seq, ReadAhead::Forward)? {
                     true => cursor.current(),
                     false => None,
                 };
@@ -353,7 +366,7 @@ impl Core {
                         end_seq: Some(*end),
                     }));
                 };
-                each(&record)?;
+                each(&record, cursor.gap(raw)?.as_ref())?;
             }
         }
         Ok(true)

@@ -46,7 +46,7 @@ impl Ticket {
 impl Log {
     /// Appends one record with the time of the clock, and doesn't wait: writing it begins at once, beside whatever the caller
     /// does next. The ticket tells when it is durable. Only when [`crate::Options::queue_bytes`] of records wait does the
-    /// call wait, too.
+    /// call wait, too, unless [`crate::Options::on_queue_full`] says otherwise.
     ///
     /// ```
     /// # fn main() -> Result<(), annals::Error> {
@@ -74,7 +74,7 @@ impl Log {
     /// # Errors
     /// As [`Log::append_batch`].
     pub fn submit_batch(&self, batch: &mut Batch) -> Result<Ticket> {
-        let seqs = self.core.committer.submit(batch)?;
+        let seqs = self.core.committer.submit(batch, true)?;
         Ok(Ticket::new(&self.core, seqs))
     }
 }

@@ -21,4 +21,6 @@ pub(crate) enum Wait {
     Queue,
     /// Too many segments waited to be sealed.
     Sealing,
+    /// Records came too fast.
+    Rate,
 }

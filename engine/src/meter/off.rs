@@ -2,6 +2,7 @@
 
 use super::Wait;
 use crate::catalog::Removal;
+use crate::drops::Limit;
 use crate::error::{Error, Result};
 use crate::log::SealReport;
 use crate::query::QueryStats;
@@ -37,6 +38,8 @@ impl Meter {
     pub(crate) fn waited(&self, _began: Moment, _wait: Wait) {}
 
     pub(crate) fn refused(&self, _error: &Error) {}
+
+    pub(crate) fn dropped(&self, _limit: Limit, _records: u64, _bytes: u64) {}
 
     pub(crate) fn poisoned(&self) {}
 

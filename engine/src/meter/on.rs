@@ -2,6 +2,7 @@
 
 use super::Wait;
 use crate::catalog::Removal;
+use crate::drops::Limit;
 use crate::error::{Error, Result};
 use crate::log::SealReport;
 use crate::query::QueryStats;
@@ -20,11 +21,13 @@ impl Moment {
 }
 
 /// The counters, with what they count and its unit.
-const COUNTERS: [(&str, Unit, &str); 23] = [
+const COUNTERS: [(&str, Unit, &str); 25] = [
     ("annals_appended_records_total", Unit::Count, "Records that were written to the active segment"),
     ("annals_appended_bytes_total", Unit::Bytes, "Bytes that were written to the active segment, frames included"),
     ("annals_append_waits_total", Unit::Count, "Appends that waited for a place"),
     ("annals_append_refusals_total", Unit::Count, "Appends that were refused before anything was written"),
+    ("annals_dropped_records_total", Unit::Count, "Records that a limit dropped"),
+    ("annals_dropped_bytes_total", Unit::Bytes, "Bytes of records that a limit dropped"),
     ("annals_poisonings_total", Unit::Count, "Writes or syncs that failed and ended the log for writing"),
     ("annals_recoveries_total", Unit::Count, "Openings, by what they found"),
     ("annals_recovery_damages_total", Unit::Count, "Damages that openings found"),
@@ -81,10 +84,12 @@ pub(crate) struct Meter {
     appended_bytes: Counter,
     flight_seconds: Histogram,
     queue_bytes: Histogram,
-    /// For the queue, for sealing.
-    waits: [(Counter, Histogram); 2],
-    /// The disk was full, no file could be opened.
-    refusals: [Counter; 2],
+    /// For the queue, for sealing, for the rate.
+    waits: [(Counter, Histogram); 3],
+    /// The disk was full, no file could be opened, records came too fast, the queue was full.
+    refusals: [Counter; 4],
+    /// Records and bytes, by [`Limit`].
+    dropped: [(Counter, Counter); 2],
     poisonings: Counter,
     seals: Counter,
     seal_failures: Counter,
@@ -110,6 +115,10 @@ impl Meter {
             let count = counter!("annals_append_waits_total", "log" => log.to_owned(), "cause" => cause);
             (count, histogram!("annals_append_wait_seconds", "log" => log.to_owned(), "cause" => cause))
         };
+        let dropped = |cause| {
+            let records = counter!("annals_dropped_records_total", "log" => log.to_owned(), "cause" => cause);
+            (records, counter!("annals_dropped_bytes_total", "log" => log.to_owned(), "cause" => cause))
+        };
         Self {
             open_seconds: histogram("annals_open_seconds"),
             recoveries: ["clean", "recovered", "damaged"].map(recoveries),
@@ -120,8 +129,9 @@ impl Meter {
             appended_bytes: counter("annals_appended_bytes_total"),
             flight_seconds: histogram("annals_flight_seconds"),
             queue_bytes: histogram("annals_queue_bytes"),
-            waits: ["queue", "sealing"].map(waits),
-            refusals: ["disk_full", "out_of_files"].map(refusals),
+            waits: ["queue", "sealing", "rate"].map(waits),
+            refusals: ["disk_full", "out_of_files", "rate", "queue"].map(refusals),
+            dropped: ["rate", "queue"].map(dropped),
             poisonings: counter("annals_poisonings_total"),
             seals: counter("annals_seals_total"),
             seal_failures: counter("annals_seal_failures_total"),
@@ -185,8 +195,17 @@ impl Meter {
         match error {
             Error::DiskFull { .. } => self.refusals[0].increment(1),
             Error::OutOfFiles { .. } => self.refusals[1].increment(1),
+            Error::RateLimited { .. } => self.refusals[2].increment(1),
+            Error::QueueFull { .. } => self.refusals[3].increment(1),
             _ => {}
         }
+    }
+
+    /// A limit has dropped so many records, of so many bytes.
+    pub(crate) fn dropped(&self, limit: Limit, records: u64, bytes: u64) {
+        let (of_records, of_bytes) = &self.dropped[limit as usize];
+        of_records.increment(records);
+        of_bytes.increment(bytes);
     }
 
     /// The log accepts nothing from now on.

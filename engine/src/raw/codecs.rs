@@ -80,7 +80,7 @@ pub fn segment(bytes: Vec<u8>, file_id: [u8; 16], base_seq: u64) -> Result<Segme
                     (record.seq, record.timestamp.as_micros(), record.key.to_vec(), record.body.to_vec())
                 }))
             }
-            Err(Error::Damaged(_)) => {}
+            Err(Error::Damaged(_) | Error::Gap(_)) => {}
             Err(error) => return Err(error),
         }
     }
@@ -91,6 +91,7 @@ fn header(file_id: [u8; 16], base_seq: u64) -> FileHeader {
     FileHeader {
         kind: FileKind::Raw,
         compatible: 0,
+        incompatible: 0,
         log_id: [0; 16],
         file_id,
         base_seq,

@@ -54,6 +54,11 @@ pub(crate) fn begin(out: &mut Vec<u8>, timestamp: Timestamp, key: &[u8]) -> usiz
     start
 }
 
+/// Makes the one entry that `entry` holds one of another kind; its checksum is to be computed afterwards.
+pub(crate) fn set_kind(entry: &mut [u8], kind: RecordKind) {
+    entry[KIND_AT] = kind as u8;
+}
+
 /// Writes the length of the one entry that `entry` holds into its header. The caller has checked the limits.
 pub(crate) fn set_len(entry: &mut [u8]) {
     let len = entry.len() as u32;
@@ -140,7 +145,7 @@ pub(crate) fn decode(
     if salt.salted_for(seq, crc32fast::hash(&entry[LEN_AT..])) != crc {
         return Err(EntryError::BadChecksum);
     }
-    let kind = RecordKind::from_u8(entry[KIND_AT]).ok_or(EntryError::Unknown)?;
+    let kind = RecordKind::of_entry(entry[KIND_AT]).ok_or(EntryError::Unknown)?;
     if entry[FLAGS_AT] != 0 {
         return Err(EntryError::Unknown);
     }

@@ -1,7 +1,7 @@
 //! What the records of a raw segment hold in indexed fields, in bounded memory: made when somebody asks a second time, and
 //! carried on as the segment grows. Nothing on the way of an append knows of it.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::query::{FieldPath, Hashes};
 use crate::raw::{RawCursor, RawSegment, ReadAhead};
 use crate::sync::Mutex;
@@ -25,7 +25,7 @@ enum State {
     Unasked,
     Asked,
     Kept(Kept),
-    /// There are too many values, or records that can't be read.
+    /// There are too many values, or records that can't be read or tell of dropped ones.
     Unusable,
 }
 
@@ -105,7 +105,11 @@ impl Kept {
         let base_seq = segment.name.base_seq;
         let mut cursor = RawCursor::default();
         for seq in base_seq + u64::from(self.records)..end_seq {
-            let read = cursor.read(segment, seq, ReadAhead::Forward)?;
+            let read = match cursor.read(segment, seq, ReadAhead::Forward) {
+                // Whoever asks is to be told of it, as by a segment that is sealed.
+                Err(Error::Gap(_)) => return Ok(false),
+                read => read?,
+            };
             let (Some(record), Ok(number)) = (cursor.current().filter(|_| read), u32::try_from(seq - base_seq)) else {
                 return Ok(false);
             };

@@ -9,6 +9,7 @@ use crate::raw::frame::{FRAME_ALIGN, FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeade
 use crate::raw::header::DATA_START;
 use crate::raw::positions::Positions;
 use crate::raw::window::{Window, is_zero};
+use crate::record::RecordKind;
 use crate::storage::File;
 use crate::{Incarnation, Timestamp};
 use std::io;
@@ -28,6 +29,8 @@ pub(crate) struct Scan {
     pub(crate) closed: bool,
     /// First seq and incarnation of each run of frames with the same incarnation.
     pub(crate) runs: Vec<(u64, Incarnation)>,
+    /// The seqs of the records that tell of dropped ones, in order.
+    pub(crate) drops: Vec<u64>,
     /// The earliest and the latest timestamp of the records that could be read.
     pub(crate) times: Option<(Timestamp, Timestamp)>,
     /// What is not intact, in order.
@@ -69,6 +72,7 @@ impl Scan {
             watermark: 0,
             closed: false,
             runs: Vec::new(),
+            drops: Vec::new(),
             times: None,
             bad: Vec::new(),
         }
@@ -125,6 +129,8 @@ pub(crate) struct Scanner<'a> {
     window: Window<'a>,
     salt: Salt,
     lens: Vec<u32>,
+    /// The seqs of the frame's records that tell of dropped ones.
+    drops: Vec<u64>,
 }
 
 /// What stands where a frame was expected.
@@ -138,7 +144,7 @@ pub(super) enum Found {
 impl<'a> Scanner<'a> {
     /// A scanner of the first `len` bytes of `file`. Segments are smaller than 4 GiB; `len` beyond that is ignored.
     pub(crate) fn new(file: &'a dyn File, len: u64, salt: Salt) -> Self {
-        Self { window: Window::new(file, len.min(u64::from(u32::MAX))), salt, lens: Vec::new() }
+        Self { window: Window::new(file, len.min(u64::from(u32::MAX))), salt, lens: Vec::new(), drops: Vec::new() }
     }
 
     /// Reads on from where `scan` ends, to the end of the file or until `scan` holds all records below `until_seq`.
@@ -158,6 +164,7 @@ impl<'a> Scanner<'a> {
             match self.frame_at(offset, scan.end_seq(), false)? {
                 Found::Intact(header) => {
                     scan.take(&header, offset, &self.lens);
+                    scan.drops.append(&mut self.drops);
                     each(offset, &header);
                 }
                 Found::Broken(header, why) if self.plausible(&header, scan.end_seq(), header.frame_bytes()) => {
@@ -292,6 +299,7 @@ impl<'a> Scanner<'a> {
         let end = at + u64::from(header.payload_len);
         let mut hasher = crc32fast::Hasher::new();
         self.lens.clear();
+        self.drops.clear();
         while at < end {
             let bytes = self.window.bytes(at, STEP_BYTES.min((end - at) as usize))?;
             if !is_zero(bytes) {
@@ -312,6 +320,7 @@ impl<'a> Scanner<'a> {
         let end = at + u64::from(header.payload_len);
         let mut hasher = crc32fast::Hasher::new();
         self.lens.clear();
+        self.drops.clear();
         for seq in header.first_seq..header.end_seq() {
             let left = (end - at) as usize;
             let peeked = entry::peek(self.window.bytes(at, ENTRY_HEADER_BYTES.min(left))?);
@@ -328,6 +337,9 @@ impl<'a> Scanner<'a> {
                 return Ok(Err(format!("record {seq} lies outside the times of its frame")));
             }
             hasher.update(&bytes[..4]);
+            if record.kind == RecordKind::Dropped {
+                self.drops.push(seq);
+            }
             self.lens.push(len as u32);
             at += len as u64;
         }

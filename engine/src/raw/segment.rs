@@ -1,7 +1,9 @@
 //! A raw segment that is open for reading, while it may still be growing.
 
 use crate::checksum::Salt;
+use crate::drops::Drops;
 use crate::error::{Damage, Error, Result};
+use crate::gap::Gap;
 use crate::names::SegmentName;
 use crate::raw::RawFields;
 use crate::raw::entry::{self, ENTRY_BYTES_MAX, ENTRY_HEADER_BYTES};
@@ -164,8 +166,39 @@ impl RawCursor {
     /// doesn't have it.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if its bytes are not sound, [`Error::Io`] if they can't be read.
+    /// [`Error::Damaged`] if its bytes are not sound, [`Error::Io`] if they can't be read; [`Error::Gap`] if it tells of records
+    /// that were dropped.
     pub(crate) fn read(&mut self, segment: &RawSegment, seq: u64, ahead: ReadAhead) -> Result<bool> {
+        let is_there = self.read_any(segment, seq, ahead)?;
+        match self.gap(segment)? {
+            None => Ok(is_there),
+            Some(gap) => {
+                self.current = None;
+                Err(Error::Gap(gap))
+            }
+        }
+    }
+
+    /// What the record that was read last by [`RawCursor::read_any`] says was dropped, if it is none of a user's.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if it doesn't say that.
+    #[inline]
+    pub(crate) fn gap(&self, segment: &RawSegment) -> Result<Option<Gap>> {
+        match &self.current {
+            Some(current) if current.kind == RecordKind::Dropped => self.drops(segment).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn drops(&self, segment: &RawSegment) -> Result<Gap> {
+        let record = self.current().ok_or(Error::Closed)?;
+        let drops = Drops::of_record(&record).map_err(|detail| segment.damaged(0, detail.to_owned(), record.seq))?;
+        Ok(Gap::of_drops(record.seq, drops))
+    }
+
+    /// As [`RawCursor::read`], for who also takes records that are none of a user's.
+    pub(crate) fn read_any(&mut self, segment: &RawSegment, seq: u64, ahead: ReadAhead) -> Result<bool> {
         self.current = None;
         let Some((offset, mut room, incarnation)) = segment.locate(seq)? else { return Ok(false) };
         if room > CHUNK_BYTES as usize {

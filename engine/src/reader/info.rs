@@ -7,7 +7,8 @@ use crate::gap::Gap;
 use crate::log::identity;
 use crate::merkle::hex;
 use crate::names::{HEAD, QUARANTINE};
-use crate::reader::Reader;
+use crate::raw::{RawCursor, ReadAhead};
+use crate::reader::{Reader, Source};
 use crate::storage::{Storage, read_exact_at};
 use crate::view::Segment;
 use crate::{LogId, Timestamp};
@@ -67,10 +68,43 @@ pub struct SegmentInfo {
     pub time_max: Option<Timestamp>,
     /// The root of the log's hash tree after its last record, in hex; `None` for a raw segment.
     pub root: Option<String>,
-    /// How many of its records are missing, as it says itself.
+    /// How many of its records are missing, as it says itself: those that a repair could not bring back.
     pub missing: u64,
+    /// How many records limits dropped, as it says itself.
+    pub dropped: u64,
+    /// In how many of its records it says so.
+    pub drop_notes: u64,
     /// Why the segment can't be read, if that is so.
     pub error: Option<String>,
+}
+
+impl SegmentInfo {
+    /// Takes in what the segment says was dropped.
+    fn note_drops(&mut self, gaps: &[Gap]) {
+        let notes: Vec<&Gap> = gaps.iter().filter(|gap| gap.dropped.is_some()).collect();
+        self.drop_notes = notes.len() as u64;
+        self.dropped = notes.iter().fold(0, |sum, gap| sum.saturating_add(gap.count()));
+        // Those of a sealed segment are counted as seqs without a record.
+        self.missing = self.missing.saturating_sub(self.drop_notes);
+    }
+}
+
+/// What a segment says is missing; of a raw one below `end_seq`, where the next begins or nobody may read on.
+fn gaps_of(source: &Source, segment: &Segment, end_seq: u64) -> Result<Vec<Gap>> {
+    let raw = match segment {
+        Segment::Sealed(slot) => return source.sealed(slot)?.gaps(),
+        Segment::Raw(raw) => raw,
+    };
+    let seqs: Vec<u64> = raw.scan().drops.iter().copied().filter(|seq| *seq < end_seq).collect();
+    let mut cursor = RawCursor::default();
+    let mut gaps = Vec::with_capacity(seqs.len());
+    for seq in seqs {
+        match cursor.read(raw, seq, ReadAhead::None) {
+            Err(Error::Gap(gap)) => gaps.push(gap),
+            read => drop(read?),
+        }
+    }
+    Ok(gaps)
 }
 
 impl Reader {
@@ -99,6 +133,8 @@ impl Reader {
                 time_max: None,
                 root: None,
                 missing: 0,
+                dropped: 0,
+                drop_notes: 0,
                 error: None,
             };
             let times = match segment {
@@ -120,6 +156,7 @@ impl Reader {
                     }
                 },
             };
+            info.note_drops(&gaps_of(source, segment, info.end_seq).unwrap_or_default());
             (info.time_min, info.time_max) = times.map_or((None, None), |(min, max)| (Some(min), Some(max)));
             segments.push(info);
         }
@@ -152,7 +189,7 @@ impl Reader {
     }
 
     /// All gaps of the log: records that it says itself are missing. Reads the ends of every sealed segment, and no
-    /// records. What is said in blocks or segments that are damaged is left out; [`Reader::verify`] names those.
+    /// records but those that tell of dropped ones. What is said in blocks or segments that are damaged is left out; [`Reader::verify`] names those.
     ///
     /// # Errors
     /// What the operating system says.
@@ -160,9 +197,10 @@ impl Reader {
         let source = self.source();
         source.look()?;
         let mut gaps = Vec::new();
-        for segment in &source.view.chain().segments {
-            let Segment::Sealed(slot) = segment else { continue };
-            match source.sealed(slot).and_then(|file| file.gaps()) {
+        let visible = self.end_seq();
+        let chain = source.view.chain();
+        for (index, segment) in chain.segments.iter().enumerate() {
+            match gaps_of(source, segment, chain.end_of(index).min(visible)) {
                 Ok(found) => gaps.extend(found),
                 Err(error) if error.is_damage() => {}
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}

@@ -108,9 +108,11 @@ impl ScanRange {
         self.reverse
     }
 
-    /// Whether some of the seqs of `gap` are in the range. Nobody knows the times of what is missing.
+    /// Whether some of the seqs of `gap` are in the range. Nobody knows the times of what is missing, but those of what was
+    /// dropped: they have to be in the range, too.
     pub fn includes(&self, gap: &Gap) -> bool {
-        gap.first_seq < self.end_seq && self.first_seq < gap.end_seq
+        let is_in_time = gap.times().is_none_or(|times| self.overlaps(times));
+        gap.first_seq < self.end_seq && self.first_seq < gap.end_seq && is_in_time
     }
 
     /// Those of `seqs` that are in the range.
@@ -258,7 +260,9 @@ impl Scan {
                 }
                 Err(Error::Gap(gap)) => {
                     self.pass(gap.first_seq, gap.end_seq);
-                    self.gaps.push(gap);
+                    if gap.times().is_none_or(|times| self.range.overlaps(times)) {
+                        self.gaps.push(gap);
+                    }
                 }
                 Err(Error::Damaged(damage)) => {
                     let first = damage.first_seq.map_or(seq, |first| first.min(seq));
@@ -281,7 +285,7 @@ impl Scan {
     }
 
     /// The gaps met so far, in the order of the scan: records of the range that the log says are missing, whatever their
-    /// times were.
+    /// times were; and what was dropped in the range of times.
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
     }

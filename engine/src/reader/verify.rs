@@ -38,7 +38,7 @@ pub struct VerifyReport {
     pub root: Option<String>,
     /// Everything that is not as it has to be.
     pub damage: Vec<Damage>,
-    /// What the log itself says is missing, since a repair could not bring it back. No damage.
+    /// What the log itself says is missing, since a repair could not bring it back, or since a limit dropped it. No damage.
     pub gaps: Vec<Gap>,
     /// What retention has removed. No damage: what follows is proven from the hash tree that is kept of it.
     pub removals: Vec<Removal>,
@@ -316,18 +316,21 @@ impl Verification<'_> {
         let found = raw.scan().positions.runs(0, count);
         let mut has_changed = false;
         for seq in found.into_iter().flat_map(|(from, to)| base_seq + from..base_seq + to) {
-            match cursor.read(&raw, seq, ReadAhead::Forward) {
-                Ok(_) => {}
+            let read = cursor.read_any(&raw, seq, ReadAhead::Forward).and_then(|_| cursor.gap(&raw));
+            let gap = match read {
+                Ok(gap) => gap,
                 // It was there a moment ago. Once says it, however many follow.
                 Err(Error::Damaged(damage)) => {
                     self.tree = None;
                     self.report.damage.extend((!has_changed).then_some(damage));
                     has_changed = true;
+                    continue;
                 }
                 Err(error) => return Err(error),
-            }
+            };
             if let Some(record) = cursor.current() {
-                self.report.records += 1;
+                self.report.records += u64::from(gap.is_none());
+                self.report.gaps.extend(gap);
                 if let Some(tree) = &mut self.tree {
                     tree.push(leaf_hash(&source.log_id, &record));
                 }

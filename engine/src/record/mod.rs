@@ -15,15 +15,22 @@ pub(crate) const KEY_BYTES_MAX: usize = 1 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum RecordKind {
-    /// An event that the application appended. The other kinds in docs/format.md never stand in an entry or a row.
+    /// An event that the application appended. Nothing else stands in a row.
     User = 1,
     /// A seq that is known to be missing: stands in the leaves of a gap, and nowhere else.
     Gap = 2,
+    /// Tells of records that a limit dropped: [`crate::Drops`]. Stands in an entry by itself, and never in a row.
+    Dropped = 4,
 }
 
 impl RecordKind {
     pub(crate) fn from_u8(byte: u8) -> Option<Self> {
         (byte == Self::User as u8).then_some(Self::User)
+    }
+
+    /// The kind of an entry.
+    pub(crate) fn of_entry(byte: u8) -> Option<Self> {
+        if byte == Self::Dropped as u8 { Some(Self::Dropped) } else { Self::from_u8(byte) }
     }
 }
 

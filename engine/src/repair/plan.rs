@@ -202,6 +202,7 @@ pub(super) fn read_headerless(
     let header = FileHeader {
         kind: FileKind::Raw,
         compatible: 0,
+        incompatible: 0,
         log_id: log_id.0,
         // Made up: it only keeps this file apart from others in buffers.
         file_id: storage.random().map_err(Error::io("draw a random id for", path.clone()))?,

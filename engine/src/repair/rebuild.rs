@@ -1,12 +1,13 @@
 //! Writing what replaces damaged files, and removing those once it is durable.
 
-use crate::error::{Error, Result};
+use crate::drops::Drops;
+use crate::error::{Damage, Error, Result};
 use crate::gap::Gap;
 use crate::log::{fields_of, index_segment};
 use crate::merkle::Frontier;
 use crate::names::{SegmentKind, SegmentName, temporary};
 use crate::raw::{BadRange, RawCursor, RawSegment, ReadAhead};
-use crate::record::StoredRecord;
+use crate::record::{RecordKind, StoredRecord};
 use crate::repair::entries::Entries;
 use crate::repair::keep;
 use crate::repair::plan::{From, Group, Part};
@@ -72,7 +73,7 @@ impl Rebuilder {
             match item {
                 Item::Record(_) => replaced.records += 1,
                 Item::Gap(gap, by) => {
-                    replaced.missing += gap.count();
+                    replaced.missing += if gap.dropped.is_none() { gap.count() } else { 0 };
                     report.gaps.extend((by == self.incarnation).then_some(gap));
                 }
             }
@@ -214,6 +215,7 @@ impl Rebuilder {
         Ok(FileHeader {
             kind: FileKind::Sealed,
             compatible: 0,
+            incompatible: 0,
             log_id: self.log_id.0,
             file_id: self.storage.random().map_err(Error::io("draw a random id for", path.to_owned()))?,
             base_seq: name.base_seq,
@@ -235,6 +237,7 @@ impl Rebuilder {
                     Salvaged::Lost(seqs, why) => sink(lost(seqs, why)),
                 })?,
                 From::Raw(raw) => salvage_raw(raw, part.seqs.clone(), &mut |salvaged| match salvaged {
+                    Ok(record) if record.kind == RecordKind::Dropped => sink(dropped(raw, &record)?),
                     Ok(record) => sink(Item::Record(record)),
                     Err((seqs, why)) => sink(lost(seqs, why)),
                 })?,
@@ -243,6 +246,15 @@ impl Rebuilder {
         }
         Ok(())
     }
+}
+
+/// What `record` of `raw` tells of dropped ones.
+fn dropped<'a>(raw: &RawSegment, record: &StoredRecord<'_>) -> Result<Item<'a>> {
+    let drops = Drops::of_record(record).map_err(|detail| {
+        let (first_seq, end_seq) = (Some(record.seq), Some(record.seq + 1));
+        Error::Damaged(Damage { path: raw.path.clone(), offset: 0, detail: detail.to_owned(), first_seq, end_seq })
+    })?;
+    Ok(Item::Gap(Gap::of_drops(record.seq, drops), record.incarnation))
 }
 
 /// A record, or seqs that can't be read and why.
@@ -255,7 +267,7 @@ fn salvage_raw(raw: &RawSegment, seqs: Range<u64>, sink: &mut dyn FnMut(RawItem<
     // Of the bad range that was met last.
     let mut entries: Option<(BadRange, Option<Entries>)> = None;
     for seq in seqs.clone() {
-        let why = match cursor.read(raw, seq, ReadAhead::Forward) {
+        let why = match cursor.read_any(raw, seq, ReadAhead::Forward) {
             Ok(true) => None,
             Ok(false) => Some("the file's records end before".to_owned()),
             Err(Error::Damaged(damage)) => Some(damage.detail),
@@ -314,7 +326,7 @@ fn sources(group: &Group) -> Vec<Source> {
 }
 
 fn no_tree(path: &str, seq: u64) -> Error {
-    Error::Damaged(crate::Damage {
+    Error::Damaged(Damage {
         path: path.to_owned(),
         offset: 0,
         detail: "nothing tells the hash tree before this record".to_owned(),

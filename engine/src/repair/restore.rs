@@ -5,18 +5,19 @@
 //! (incarnation, seq) that the log holds was restored in place; and before records are appended again, the file that
 //! keeps them is renamed to tell from which seq on, and once they are durable, it is renamed for good.
 
+use crate::LogId;
 use crate::batch::Batch;
+use crate::drops::Drops;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::names::{QUARANTINE, Tail};
 use crate::raw::{DATA_START, RawCursor, RawSegment, ReadAhead};
 use crate::reader::Reader;
-use crate::record::StoredRecord;
+use crate::record::{RecordKind, StoredRecord};
 use crate::recovery::Inspected;
 use crate::repair::plan::{From, Part, read_headerless};
 use crate::repair::report::{RepairReport, Restorable};
 use crate::storage::Storage;
-use crate::{LogId, Timestamp};
 use std::cmp::Reverse;
 use std::io;
 use std::ops::Range;
@@ -200,7 +201,7 @@ impl Kept {
     fn each(&self, each: &mut dyn FnMut(StoredRecord<'_>) -> Result<()>) -> Result<()> {
         let mut cursor = RawCursor::default();
         for seq in self.runs().flatten() {
-            if cursor.read(&self.raw, seq, ReadAhead::Forward)?
+            if cursor.read_any(&self.raw, seq, ReadAhead::Forward)?
                 && let Some(record) = cursor.current()
             {
                 each(record)?;
@@ -217,13 +218,14 @@ impl Kept {
     /// Whether `log` holds the first of these records in its own place.
     fn is_in(&self, log: &Reader) -> Result<bool> {
         let mut cursor = RawCursor::default();
-        if self.seqs.start >= log.end_seq() || !cursor.read(&self.raw, self.seqs.start, ReadAhead::None)? {
+        if self.seqs.start >= log.end_seq() || !cursor.read_any(&self.raw, self.seqs.start, ReadAhead::None)? {
             return Ok(false);
         }
         match (log.get(self.seqs.start), cursor.current()) {
-            (Ok(Some(found)), Some(own)) => Ok(found.as_record().incarnation() == own.incarnation
-                && (found.timestamp(), found.body()) == (own.timestamp, own.body)),
-            (Err(error), _) if !is_missing(&error) => Err(error),
+            (Ok(Some(found)), Some(own)) => {
+                Ok(found.as_record().incarnation() == own.incarnation && is_same(found.as_record().stored(), &own))
+            }
+            (Err(error), own) => own.map_or(Ok(false), |own| is_told(&error, &own).ok_or(error)),
             _ => Ok(false),
         }
     }
@@ -237,7 +239,7 @@ fn append(kept: &Kept, first_new: u64, log: &Log) -> Result<Vec<(u64, u64, u64)>
     let mut next = first_new;
     let mut is_there = true;
     kept.each(&mut |record| {
-        is_there = is_there && holds(log, next, record.timestamp, record.body)?;
+        is_there = is_there && holds(log, next, &record)?;
         // Others may have appended since the file was renamed.
         let place = if is_there { next } else { log.next_seq() + batch.len() as u64 };
         next += 1;
@@ -248,7 +250,10 @@ fn append(kept: &Kept, first_new: u64, log: &Log) -> Result<Vec<(u64, u64, u64)>
         if is_there {
             return Ok(());
         }
-        batch.push_keyed_raw(record.key, Some(record.timestamp), record.body)?;
+        match Drops::of_record(&record).ok().filter(|_| record.kind == RecordKind::Dropped) {
+            Some(drops) => batch.push_drops(&drops)?,
+            None => batch.push_keyed_raw(record.key, Some(record.timestamp), record.body)?,
+        }
         if batch.bytes() >= BATCH_BYTES {
             log.append_batch(&mut batch)?;
             batch.clear();
@@ -260,18 +265,29 @@ fn append(kept: &Kept, first_new: u64, log: &Log) -> Result<Vec<(u64, u64, u64)>
 }
 
 /// Whether `log` holds such a record as `seq`.
-fn holds(log: &Log, seq: u64, timestamp: Timestamp, body: &[u8]) -> Result<bool> {
+fn holds(log: &Log, seq: u64, record: &StoredRecord<'_>) -> Result<bool> {
     if seq >= log.next_seq() {
         return Ok(false);
     }
     match log.get(seq) {
-        Ok(found) => Ok(found.is_some_and(|found| (found.timestamp(), found.body()) == (timestamp, body))),
-        Err(error) if is_missing(&error) => Ok(false),
-        Err(error) => Err(error),
+        Ok(found) => Ok(found.is_some_and(|found| is_same(found.as_record().stored(), record))),
+        Err(error) => is_told(&error, record).ok_or(error),
     }
 }
 
-/// Whether the record isn't there, for whatever reason.
-fn is_missing(error: &Error) -> bool {
-    error.is_damage() || matches!(error, Error::Gap(_) | Error::Removed(_))
+/// Whether two records are the same, wherever they stand.
+fn is_same(found: &StoredRecord<'_>, own: &StoredRecord<'_>) -> bool {
+    (found.kind, found.timestamp, found.body) == (own.kind, own.timestamp, own.body)
+}
+
+/// Whether what the log has in place of a record says the same as `own`, which may tell of dropped ones; `None` if `error` is
+/// about something else.
+fn is_told(error: &Error, own: &StoredRecord<'_>) -> Option<bool> {
+    match error {
+        Error::Gap(gap) => {
+            let own = Drops::of_record(own).ok().filter(|_| own.kind == RecordKind::Dropped);
+            Some(gap.dropped.is_some() && gap.dropped == own)
+        }
+        error => (error.is_damage() || matches!(error, Error::Removed(_))).then_some(false),
+    }
 }

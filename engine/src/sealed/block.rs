@@ -24,6 +24,14 @@ pub(crate) const CODEC_GAP: u8 = 3;
 /// Columns, by the file's dictionary.
 pub(crate) const CODEC_COLUMNS: u8 = 4;
 
+/// No record of a user's: one that tells of those that a limit dropped.
+pub(crate) const CODEC_DROPPED: u8 = 5;
+
+/// Whether a block of this codec says that something is missing.
+pub(crate) fn is_gap(codec: u8) -> bool {
+    matches!(codec, CODEC_GAP | CODEC_DROPPED)
+}
+
 const FLAG_RUN: u8 = 1;
 
 const CODEC_AT: usize = BLOCK_MAGIC.len();

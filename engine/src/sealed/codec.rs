@@ -1,11 +1,12 @@
 //! From the bytes of a block in a file to its records.
 
-use super::block::{BlockHeader, CODEC_COLUMNS, CODEC_GAP, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
+use super::block::{BlockHeader, CODEC_COLUMNS, CODEC_DROPPED, CODEC_GAP, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
 use super::bytes::Salt;
 use super::column_rows::ColumnRows;
 use super::rows::{PLAIN_BYTES_MAX, Rows};
 use super::shared::{Shared, SharedColumns};
 use crate::Incarnation;
+use crate::drops::Drops;
 use crate::gap::Gap;
 use crate::msgpack::Fields;
 use crate::record::StoredRecord;
@@ -269,7 +270,7 @@ impl BlockBuf {
                 self.take_memory();
                 self.plain.extend_from_slice(payload);
             }
-            CODEC_GAP => return self.decode_gap(payload, header, incarnation),
+            CODEC_GAP | CODEC_DROPPED => return self.decode_gap(payload, header, incarnation),
             CODEC_COLUMNS => {
                 let Some(Shared::Columns(shared)) = dictionary else {
                     return Err("the block has columns, and the file has no dictionary of them".into());
@@ -296,7 +297,11 @@ impl BlockBuf {
         if header.plain_len != header.stored_len || (header.time_min, header.time_max) != (i64::MIN, i64::MAX) {
             return Err("the header of a gap contradicts itself".into());
         }
-        self.gap = Some(Gap::decode(header.first_seq..header.end_seq(), payload)?);
+        self.gap = Some(match header.codec {
+            CODEC_DROPPED if header.count != 1 => return Err("the header of a gap contradicts itself".into()),
+            CODEC_DROPPED => Gap::of_drops(header.first_seq, Drops::decode(payload)?),
+            _ => Gap::decode(header.first_seq..header.end_seq(), payload)?,
+        });
         (self.first_seq, self.incarnation, self.header) = (header.first_seq, incarnation, Some(header));
         self.count = header.count;
         Ok(())

@@ -34,6 +34,7 @@ fn header(file_id: [u8; 16]) -> FileHeader {
     FileHeader {
         kind: FileKind::Sealed,
         compatible: 0,
+        incompatible: 0,
         log_id: [0; 16],
         file_id,
         base_seq: 0,

@@ -89,6 +89,7 @@ pub(crate) fn install_fields(storage: &dyn Storage, file: &SealedFile, builder: 
     let header = FileHeader {
         kind: FileKind::Fields,
         compatible: 0,
+        incompatible: 0,
         log_id: file.log_id().0,
         file_id: storage.random().map_err(Error::io("draw a random id for", path.clone()))?,
         base_seq: file.name().base_seq,

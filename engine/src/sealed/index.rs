@@ -25,6 +25,7 @@ pub(super) fn build_index(storage: &dyn Storage, file: &SealedFile) -> Result<Ve
     let header = FileHeader {
         kind: FileKind::Index,
         compatible: 0,
+        incompatible: 0,
         log_id: file.log_id().0,
         file_id: random()?,
         base_seq: file.name().base_seq,

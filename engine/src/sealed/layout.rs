@@ -185,6 +185,7 @@ mod tests {
         let header = FileHeader {
             kind: FileKind::Sealed,
             compatible: 0,
+            incompatible: 0,
             log_id: [1; 16],
             file_id: [2; 16],
             base_seq: 0,

@@ -55,7 +55,7 @@ pub(crate) use shared::FileDictionary;
 pub(crate) use slot::SealedSlot;
 pub(crate) use table::BlockEntry;
 pub(crate) use typed::{TypedBlock, TypedBuf};
-pub(crate) use writer::{SealedWriter, Stated};
+pub(crate) use writer::{SealedSummary, SealedWriter, Stated};
 
 use crate::options::{Codec, Options};
 

@@ -99,6 +99,7 @@ impl SealedFile {
         Some(FileHeader {
             kind: FileKind::Statistics,
             compatible: 0,
+            incompatible: 0,
             log_id: self.log_id().0,
             file_id: self.storage.random().ok()?,
             base_seq: self.name().base_seq,

@@ -9,6 +9,7 @@ use super::table::{BlockEntry, Table};
 use crate::error::{Damage, Error, Result};
 use crate::gap::Gap;
 use crate::merkle::{Frontier, Proof, Prover, leaf_hash};
+use crate::{Incarnation, LogId};
 use annals_index::HEADER_BYTES;
 
 /// What verifying a file found, besides damage.
@@ -43,6 +44,17 @@ impl SealedFile {
         let proof = found.proof.filter(|_| !pass.lost);
         let (end, unproven) = proof.map_or((None, 0), |proof| (proof.end, proof.unproven));
         Ok(Verified { records: found.summary.records, end, gaps: found.gaps, unproven })
+    }
+}
+
+/// Adds what stands in the tree for a gap: its leaves may have been others once; that of dropped records never was.
+fn push_gap(tree: &mut Prover, gap: &Gap, log_id: &LogId, incarnation: Incarnation) {
+    match gap.dropped {
+        Some(drops) => tree.record(leaf_hash(log_id, &drops.record(gap.first_seq, incarnation, &drops.encode()))),
+        None => {
+            let leaf = |seq| leaf_hash(log_id, &Gap::leaf(seq, incarnation));
+            (gap.first_seq..gap.end_seq).for_each(|seq| tree.gap(leaf(seq)));
+        }
     }
 }
 
@@ -178,8 +190,7 @@ impl Pass<'_> {
         if let Some(gap) = buffer.gap() {
             found.gaps.push(gap.clone());
             if let Some(tree) = &mut found.tree {
-                let leaf = |seq| leaf_hash(&log_id, &Gap::leaf(seq, buffer.incarnation()));
-                (gap.first_seq..gap.end_seq).for_each(|seq| tree.gap(leaf(seq)));
+                push_gap(tree, gap, &log_id, buffer.incarnation());
             }
         }
         summary.end_seq = entry.end_seq();

@@ -1,6 +1,6 @@
 //! Finding the blocks of a file without its table, by the headers of the blocks themselves.
 
-use super::block::{BLOCK_HEADER_BYTES_MAX, BLOCK_MAGIC, BlockHeader, CODEC_GAP};
+use super::block::{BLOCK_HEADER_BYTES_MAX, BLOCK_MAGIC, BlockHeader, is_gap};
 use super::footer::Runs;
 use super::open::Opened;
 use super::table::{BlockEntry, SPAN_BYTES_MAX, Table};
@@ -44,7 +44,7 @@ pub(super) fn walk(opened: &Opened, end: Option<u64>, end_seq: Option<u64>) -> R
                 } else if header.run.is_some() {
                     walk.runs.0.push((header.first_seq, header.run));
                 }
-                if header.codec == CODEC_GAP {
+                if is_gap(header.codec) {
                     walk.gaps.push(walk.table.0.len());
                 }
                 walk.table.0.push(BlockEntry::of(&header, at));

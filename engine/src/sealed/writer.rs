@@ -1,7 +1,7 @@
 //! Writing a sealed file, front to back.
 
 use super::SealOptions;
-use super::block::{BlockHeader, CODEC_COLUMNS, CODEC_GAP, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
+use super::block::{BlockHeader, CODEC_COLUMNS, CODEC_DROPPED, CODEC_GAP, CODEC_ROWS_PLAIN, CODEC_ROWS_ZSTD};
 use super::bytes::Salt;
 use super::columns::ColumnsBuilder;
 use super::dictionary::{bytes_max, encode_copy};
@@ -187,7 +187,8 @@ impl<'a> SealedWriter<'a> {
         Ok(())
     }
 
-    /// Adds the next seqs as a gap, which the repair `incarnation` found.
+    /// Adds the next seqs as a gap, which the repair `incarnation` found; or the next seq, by which that writer tells of dropped
+    /// records.
     pub(crate) fn push_gap(&mut self, gap: &Gap, incarnation: Incarnation) -> Result<()> {
         if gap.first_seq != self.summary.end_seq || gap.end_seq > 1 << 63 {
             return Err(self.out_of_place(gap.first_seq));
@@ -197,7 +198,7 @@ impl<'a> SealedWriter<'a> {
         while self.block_seq < gap.end_seq {
             self.run(self.is_new_run(incarnation), self.block_seq, incarnation);
             let header = BlockHeader {
-                codec: CODEC_GAP,
+                codec: if gap.dropped.is_some() { CODEC_DROPPED } else { CODEC_GAP },
                 stored_len: payload.len() as u32,
                 plain_len: payload.len() as u32,
                 first_seq: self.block_seq,
@@ -210,9 +211,14 @@ impl<'a> SealedWriter<'a> {
             };
             self.write_block(&header, &payload)?;
         }
-        for seq in gap.first_seq..gap.end_seq {
-            self.over_gap = true;
-            self.leaf(&Gap::leaf(seq, incarnation));
+        match gap.dropped {
+            Some(drops) => self.leaf(&drops.record(gap.first_seq, incarnation, &payload)),
+            None => {
+                for seq in gap.first_seq..gap.end_seq {
+                    self.over_gap = true;
+                    self.leaf(&Gap::leaf(seq, incarnation));
+                }
+            }
         }
         self.summary.end_seq = gap.end_seq;
         Ok(())

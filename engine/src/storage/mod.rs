@@ -7,7 +7,8 @@
 use crate::Timestamp;
 use std::fmt::Debug;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 mod aligned;
 mod dir;
@@ -124,6 +125,13 @@ pub trait Storage: Debug + Send + Sync {
 
     /// The clock.
     fn now(&self) -> Timestamp;
+
+    /// Time that has passed since some moment, the same for each call: it never goes back, and nobody sets it. What is limited
+    /// goes by it.
+    fn elapsed(&self) -> Duration {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        BEGAN.get_or_init(Instant::now).elapsed()
+    }
 
     /// 128 random bits.
     ///

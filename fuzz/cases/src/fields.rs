@@ -125,6 +125,7 @@ fn build(fields: &[Holders], records: u32, id: u8) -> Vec<u8> {
     let header = FileHeader {
         kind: FileKind::Fields,
         compatible: 0,
+        incompatible: 0,
         log_id: [0; 16],
         file_id: [id; 16],
         base_seq: 0,

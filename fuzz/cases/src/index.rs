@@ -17,6 +17,7 @@ pub(crate) fn case(input: &[u8]) {
     let header = FileHeader {
         kind: FileKind::Index,
         compatible: 0,
+        incompatible: 0,
         log_id: binding.log_id,
         file_id: [draw.byte(); 16],
         base_seq,

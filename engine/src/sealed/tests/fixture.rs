@@ -188,6 +188,7 @@ pub(super) fn header(base_seq: u64, id: u8) -> FileHeader {
     FileHeader {
         kind: FileKind::Sealed,
         compatible: 0,
+        incompatible: 0,
         log_id: LOG.0,
         file_id: [id; 16],
         base_seq,

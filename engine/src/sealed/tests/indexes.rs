@@ -89,6 +89,7 @@ fn lying(
     let header = FileHeader {
         kind: FileKind::Index,
         compatible: 0,
+        incompatible: 0,
         log_id: LOG.0,
         file_id: [1; 16],
         base_seq: 0,

@@ -60,6 +60,7 @@ pub(super) fn take(world: &World, loss: Loss, seed: u64) -> World {
     // A lock ends with its process.
     image.takes_direct = world.takes_direct;
     image.clock_us = world.clock_us;
+    image.elapsed_us = world.elapsed_us;
     image.next_id = world.next_id;
     for &id in names.values() {
         let bytes = after_crash(&world.files[&id], loss, last, &mut random);

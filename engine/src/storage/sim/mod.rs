@@ -29,6 +29,7 @@ use crate::sync::{Mutex, MutexGuard};
 pub use image::Loss;
 use std::io;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 use world::World;
 
 /// What goes wrong with a call.
@@ -179,10 +180,12 @@ impl SimDisk {
         self.lock().replace(name, bytes);
     }
 
-    /// Moves the clock by so many µs.
+    /// Moves the clock by so many µs. Time passes only so, and by no more than it moves on: an append that waits for a rate limit
+    /// waits for this.
     pub fn advance_clock(&self, micros: i64) {
         let mut world = self.lock();
         world.clock_us = world.clock_us.wrapping_add(micros);
+        world.elapsed_us = world.elapsed_us.saturating_add(u64::try_from(micros).unwrap_or(0));
     }
 
     /// The time that the clock shows.
@@ -302,6 +305,10 @@ impl Storage for SimStorage {
         let mut world = self.lock();
         world.clock_us = world.clock_us.wrapping_add(1);
         Timestamp::from_micros(world.clock_us)
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_micros(self.lock().elapsed_us)
     }
 
     fn random(&self) -> io::Result<[u8; 16]> {

@@ -19,6 +19,8 @@ pub(super) struct World {
     pub(super) locked: BTreeSet<String>,
     pub(super) random: Random,
     pub(super) clock_us: i64,
+    /// Time that has passed: the clock may be moved back as well.
+    pub(super) elapsed_us: u64,
     pub(super) boot_id: [u8; 16],
     pub(super) next_id: u64,
     /// Counts the changes.
@@ -44,6 +46,7 @@ impl World {
             directory: Directory::default(),
             locked: BTreeSet::new(),
             clock_us: 1_700_000_000_000_000,
+            elapsed_us: 0,
             boot_id: std::array::from_fn(|_| random.below(256) as u8),
             random,
             next_id: 0,
