@@ -165,7 +165,7 @@ pub enum Error {
     },
     /// The records are beyond a limit, and the log drops such ([`crate::OnLimit::Drop`]): they have no seqs, and one of the log's
     /// own records will count them.
-    #[error("{records} records beyond {} were dropped, and the log will tell that", limit.name())]
+    #[error("the append was beyond {} and is dropped: the log will count its records ({records})", limit.name())]
     Dropped {
         /// The limit.
         limit: Limit,

@@ -60,7 +60,9 @@ fn unreadable(info: &LogInfo) -> usize {
 }
 
 fn table(info: &LogInfo) -> String {
-    let records = info.end_seq - info.first_seq;
+    // Those by which the log tells of dropped ones are none of anybody's.
+    let notes: u64 = info.segments.iter().map(|segment| segment.drop_notes).sum();
+    let records = (info.end_seq - info.first_seq).saturating_sub(notes);
     let sealed: Vec<_> = info.segments.iter().filter(|segment| segment.sealed).collect();
     let mut rows = vec![
         ("log", info.path.clone()),
@@ -144,7 +146,7 @@ fn row(segment: &SegmentInfo) -> Vec<String> {
     vec![
         segment.name.clone(),
         state.to_owned(),
-        count(segment.end_seq.saturating_sub(segment.first_seq)),
+        count(segment.end_seq.saturating_sub(segment.first_seq).saturating_sub(segment.drop_notes)),
         bytes(segment.bytes),
         time(segment.time_min),
         time(segment.time_max),

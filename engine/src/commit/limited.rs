@@ -44,21 +44,33 @@ impl Committer {
         let placed = self.admit(state, batch).and_then(|state| {
             let found = self.find_room_behind_drops(state, batch, now).inspect_err(|_| self.give_back(batch));
             found.map(|mut state| {
-                let seqs = self.place_found(&mut state, batch, now);
+                let seqs = self.place_in_room(&mut state, batch, now);
                 (state, seqs)
             })
         });
         placed.map_err(|error| self.beyond(error, batch, may_drop))
     }
 
+    /// [`Committer::find_room`], which stands in [`Committer::place`] for the sake of logs without limits, once more.
+    #[inline(never)]
+    fn room<'a>(&'a self, state: Guard<'a>, batch: &Batch, now: Timestamp, room: Room) -> Result<Guard<'a>> {
+        self.find_room(state, batch, now, room)
+    }
+
+    /// As [`Committer::room`], of [`Committer::place_found`].
+    #[inline(never)]
+    fn place_in_room(&self, state: &mut State, batch: &Batch, now: Timestamp) -> Range<u64> {
+        self.place_found(state, batch, now)
+    }
+
     /// Finds room for a batch, and places before it what is to be told of drops by now. Only what is taken itself tells.
     fn find_room_behind_drops<'a>(&'a self, state: Guard<'a>, batch: &Batch, now: Timestamp) -> Result<Guard<'a>> {
-        let state = self.find_room(state, batch, now, Room::Limited)?;
+        let state = self.room(state, batch, now, Room::Limited)?;
         if !state.has_drops() {
             return Ok(state);
         }
         let state = self.tell_drops(state, Told::Due)?;
-        self.find_room(state, batch, now, Room::Limited)
+        self.room(state, batch, now, Room::Limited)
     }
 
     /// Takes a batch out of the bucket, as soon as that may be; or refuses it.
@@ -154,8 +166,8 @@ impl Committer {
         let now = self.storage.now();
         batch.finish(now);
         debug_assert!(frame_bytes(batch.bytes()) < 1 << 10);
-        let mut state = self.find_room(state, &batch, now, Room::Any)?;
-        let seqs = self.place_found(&mut state, &batch, now);
+        let mut state = self.room(state, &batch, now, Room::Any)?;
+        let seqs = self.place_in_room(&mut state, &batch, now);
         state.note_drops(seqs.start);
         Ok(state)
     }

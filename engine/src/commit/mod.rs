@@ -182,8 +182,9 @@ impl Committer {
         Ok((state, seqs))
     }
 
-    /// Waits until there is room for a batch that is finished: in the queue, and in a segment.
-    #[inline]
+    /// Waits until there is room for a batch that is finished: in the queue, and in a segment. Every append comes through here, and
+    /// those of a log without limits as if this stood in [`Committer::place`].
+    #[inline(always)]
     fn find_room<'a>(&'a self, mut state: Guard<'a>, batch: &Batch, now: Timestamp, room: Room) -> Result<Guard<'a>> {
         let frame = frame_bytes(batch.bytes());
         let is_limited = room == Room::Limited;
@@ -222,7 +223,7 @@ impl Committer {
     }
 
     /// Places a batch where [`Committer::find_room`] has just found room for it.
-    #[inline]
+    #[inline(always)]
     fn place_found(&self, state: &mut State, batch: &Batch, now: Timestamp) -> Range<u64> {
         let seqs = state.place(batch, now);
         // Others write at this moment: they are more than one.

@@ -229,7 +229,7 @@ impl Log {
         self.core.incarnation
     }
 
-    /// The seq that the next record gets.
+    /// The seq that the next record gets: that of an append, or one of the log's own that tells of dropped records.
     pub fn next_seq(&self) -> u64 {
         self.core.committer.next_seq()
     }
