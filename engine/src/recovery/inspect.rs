@@ -6,7 +6,7 @@ use crate::names::{self, QUARANTINE, SegmentKind, SegmentName};
 use crate::raw::frame::SEQ_LIMIT;
 use crate::raw::{self, RawSegment, Scan, Scanner, read_header};
 use crate::recovery::ending::judge_end;
-use crate::recovery::hints::{head_end, index_end};
+use crate::recovery::hints::lost_end;
 use crate::recovery::report::RecoveryReport;
 use crate::sealed::SealedFile;
 use crate::view::{Chain, Segment};
@@ -14,9 +14,6 @@ use crate::{LogId, Storage};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// More records than any segment holds: raw ones are smaller than 4 GiB, and a record takes 20 bytes at least.
-pub(super) const RECORDS_MAX: u64 = 1 << 28;
 
 /// What a log holds.
 #[derive(Debug)]
@@ -93,12 +90,12 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     let mut raws: Vec<_> = segments.iter().copied().filter(|name| name.kind == SegmentKind::Raw).collect();
     let (mut report, mut unreadable) = (RecoveryReport::default(), Vec::new());
     report.damaged.extend(stored.damage.iter().cloned());
-    drop_sealed_twice(storage, log_id, &mut sealed, &mut unreadable, &mut leftovers, &mut report)?;
+    // Where a crash kept from being removed what was sealed, that is read, once: it is about to be all there is.
+    let is_whole_look = until_seq == u64::MAX && known.segments.is_empty();
+    drop_sealed_twice(storage, log_id, is_whole_look, &mut sealed, &mut unreadable, &mut leftovers, &mut report)?;
     segments.retain(|name| !leftovers.contains(&name.to_string()));
     leftovers.extend(orphaned_indexes(&segments));
 
-    // Where a crash kept raw segments from being removed, the sealed one is read, once: it is about to be all there is.
-    let is_whole_look = until_seq == u64::MAX && known.segments.is_empty();
     let (sealed_end, is_read) =
         last_sealed_end(storage, log_id, is_whole_look, &mut sealed, &raws, &mut unreadable, &mut report)?;
     // No raw segment goes on the word of a file's name.
@@ -205,10 +202,11 @@ pub(crate) fn is_settled(storage: &Arc<dyn Storage>, names: &[SegmentName]) -> R
 }
 
 /// Takes sealed segments out of `sealed` that were sealed again: a writer that could not make the name of the first
-/// durable has begun anew from the raw segments. One that can't be read takes nobody's place.
+/// durable has begun anew from the raw segments. One that is damaged takes nobody's place that can be read.
 fn drop_sealed_twice(
     storage: &Arc<dyn Storage>,
     log_id: LogId,
+    is_whole_look: bool,
     sealed: &mut Vec<SegmentName>,
     unreadable: &mut Vec<SegmentName>,
     leftovers: &mut Vec<String>,
@@ -220,21 +218,33 @@ fn drop_sealed_twice(
             kept.push(name);
             continue;
         };
-        match SealedFile::open(storage, name, log_id) {
-            Ok(_) => {
-                leftovers.push(before.to_string());
-                kept.pop();
-                kept.push(name);
-            }
-            Err(Error::Damaged(damage)) => {
-                report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
-                unreadable.push(name);
-            }
+        let damage = match SealedFile::open(storage, name, log_id) {
+            Ok(file) => match damage_of(&file, is_whole_look)? {
+                Some(damage) if can_be_opened(storage, before, log_id)? => Some(damage),
+                _ => None,
+            },
+            Err(Error::Damaged(damage)) => Some(damage),
             Err(error) => return Err(error),
+        };
+        if let Some(damage) = damage {
+            report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
+            unreadable.push(name);
+        } else {
+            leftovers.push(before.to_string());
+            kept.pop();
+            kept.push(name);
         }
     }
     *sealed = kept;
     Ok(())
+}
+
+fn can_be_opened(storage: &Arc<dyn Storage>, name: SegmentName, log_id: LogId) -> Result<bool> {
+    match SealedFile::open(storage, name, log_id) {
+        Ok(_) => Ok(true),
+        Err(Error::Damaged(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Indexes without their segment.
@@ -289,14 +299,16 @@ fn last_sealed_end(
                 }
                 if let Some(damage) = file.footer_damage() {
                     // The blocks were counted instead, and some may be missing at the end.
-                    let after = next_base(found_end);
-                    let told = [index_end(&**storage, log_id, last)?, head_end(&**storage, last)?];
-                    let told = told.into_iter().flatten().max().filter(|&told| told > found_end && after.is_none());
-                    let end_seq = after.or(told);
-                    let lost = (end_seq != Some(found_end)).then_some(found_end);
-                    report.damaged.push(Damage { first_seq: lost, end_seq, ..damage.clone() });
-                    if let Some(told) = told {
-                        return Ok((told, false));
+                    let (after, mut damage) = (next_base(found_end), damage.clone());
+                    let end_seq = match after {
+                        Some(after) => after,
+                        None => lost_end(&**storage, log_id, last, Some(&file), &mut damage)?,
+                    };
+                    damage.first_seq = (end_seq != found_end).then_some(found_end);
+                    damage.end_seq = damage.first_seq.and(Some(end_seq));
+                    report.damaged.push(damage);
+                    if after.is_none() && end_seq > found_end {
+                        return Ok((end_seq, false));
                     }
                 }
                 return Ok((found_end, true));
@@ -309,16 +321,10 @@ fn last_sealed_end(
                 sealed.pop();
             }
             Err(Error::Damaged(mut damage)) => {
-                // No seq is given twice: where nothing tells how many records there were, the log goes on behind as
-                // many as a segment can hold.
-                let told = match index_end(&**storage, log_id, last)? {
-                    Some(told) => Some(told.max(head_end(&**storage, last)?.unwrap_or(0))),
-                    None => None,
+                let end_seq = match next_base(last.base_seq + 1) {
+                    Some(after) => after,
+                    None => lost_end(&**storage, log_id, last, None, &mut damage)?,
                 };
-                let end_seq = next_base(last.base_seq + 1).or(told).unwrap_or_else(|| {
-                    damage.detail += "; nothing tells how many records it held";
-                    last.base_seq.saturating_add(RECORDS_MAX).min(SEQ_LIMIT)
-                });
                 report.damaged.push(Damage { first_seq: Some(last.base_seq), end_seq: Some(end_seq), ..damage });
                 return Ok((end_seq, false));
             }

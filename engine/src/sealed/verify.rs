@@ -3,7 +3,7 @@
 use super::block::BlockHeader;
 use super::codec::BlockBuf;
 use super::file::SealedFile;
-use super::footer::{Runs, Source, Summary};
+use super::footer::{Runs, Source, Summary, node_count};
 use super::layout::{Directory, TRAILER_BYTES, Tag};
 use super::table::{BlockEntry, Table};
 use crate::error::{Damage, Error, Result};
@@ -111,7 +111,10 @@ impl Pass<'_> {
         let stated = file.merkle().ok();
         let base_seq = file.seqs().start;
         let begin = start.or(stated.as_ref().map(|ends| &ends.start)).filter(|start| start.size() == base_seq);
+        let expected = node_count(base_seq..walk.table.end_seq(base_seq));
+        // Without any, they need not be computed.
         let nodes = file.nodes().ok().map(|(_, nodes)| nodes);
+        let nodes = nodes.filter(|nodes| !nodes.is_empty() && nodes.len() as u64 == expected);
         let mut found = Found {
             table: walk.table.clone(),
             runs: walk.runs.clone(),
@@ -178,8 +181,13 @@ impl Pass<'_> {
         if let Some(gap) = buffer.gap() {
             found.gaps.push(gap.clone());
             if let Some(tree) = &mut found.tree {
-                let leaf = |seq| leaf_hash(&log_id, &Gap::leaf(seq, buffer.incarnation()));
-                (gap.first_seq..gap.end_seq).for_each(|seq| tree.gap(leaf(seq)));
+                let (by, count) = (buffer.incarnation(), gap.end_seq - gap.first_seq);
+                match Gap::is_wide(count) {
+                    true => tree.wide_gap(leaf_hash(&log_id, &Gap::wide_leaf(by)), count),
+                    false => {
+                        (gap.first_seq..gap.end_seq).for_each(|seq| tree.gap(leaf_hash(&log_id, &Gap::leaf(seq, by))))
+                    }
+                }
             }
         }
         summary.end_seq = entry.end_seq();
@@ -226,7 +234,10 @@ impl Pass<'_> {
             }
             Tag::NODES => {
                 let nodes = super::footer::decode_nodes(bytes);
-                let count = self.file.merkle().ok().map(|ends| ends.node_count());
+                let count = match self.lost {
+                    true => self.file.merkle().ok().map(|ends| ends.node_count()),
+                    false => Some(node_count(base_seq..found.summary.end_seq)),
+                };
                 nodes.is_some_and(|nodes| {
                     count.is_none_or(|count| count == nodes.len() as u64)
                         && (self.lost || found.proof.as_ref().is_none_or(|proof| proof.nodes_agree))
