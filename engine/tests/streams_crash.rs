@@ -1,9 +1,7 @@
 //! Crashes and failures at every call while streams are created, appended to, closed for others and opened again.
 
 use annals::storage::sim::{Fault, Loss, SimDisk};
-use annals::{
-    Background, Durability, Error, Options, Query, ScanRange, Store, StoreOptions, StoreReader, StreamName, Timestamp,
-};
+use annals::{Background, Error, Options, Query, ScanRange, Store, StoreOptions, StoreReader, StreamName, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 const STREAMS: [&str; 4] = ["web", "db", "Tenant/1", "con"];
@@ -217,29 +215,5 @@ fn a_merge_skips_what_is_damaged_in_one_stream_and_nothing_of_the_others() {
         let count = |stream: &str| found.iter().filter(|(name, _)| name == stream).count();
         assert_eq!((count("web"), count("db"), found.len()), (10, 9, 19));
         assert_eq!(failed, BTreeSet::from(["db".to_owned(), "Tenant/1".to_owned()]));
-    }
-}
-
-/// A stream that is being closed for another one at the moment of a sync is durable when the sync returns.
-#[test]
-fn a_sync_beside_streams_that_come_and_go_leaves_none_out() {
-    let hour = std::time::Duration::from_secs(3_600);
-    let streams = Options::new().segment_bytes(64 << 10).durability(Durability::Buffered { interval: hour });
-    let disk = SimDisk::new(5);
-    let store = options().streams(streams).open_or_create_on(disk.storage()).unwrap();
-    let record = BTreeMap::from([("n", 1)]);
-    for round in 0..300 {
-        let seq = store.stream("web").unwrap().append(&record).unwrap();
-        std::thread::scope(|scope| {
-            let others = ["db", "con"].map(|name| store.stream(name).unwrap());
-            let other = scope
-                .spawn(move || others.iter().try_for_each(|other| other.append(&BTreeMap::from([("n", 2)])).map(drop)));
-            store.sync().unwrap();
-            let image = disk.crash(Loss::Everything, round);
-            let reader = StoreReader::open_on(image.storage()).unwrap();
-            let web = reader.stream(&StreamName::new("web").unwrap()).unwrap();
-            assert!(web.get(seq).unwrap().is_some(), "round {round}: record {seq} was synced and is lost");
-            other.join().unwrap().unwrap();
-        });
     }
 }
