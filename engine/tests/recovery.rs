@@ -432,6 +432,12 @@ fn check_repaired(disk: &SimDisk, records: u64, context: &str) {
     let is_proven =
         verified.is_sound() && verified.root.is_some() && (verified.unproven, verified.indexes.len()) == (0, 0);
     assert!(is_proven && verified.end_seq == log.next_seq(), "{context}: {verified:?}");
+    // However wide the gap is, who reads passes it at once.
+    for range in [ScanRange::all(), ScanRange::all().reverse(), ScanRange::all().threads(2)] {
+        assert_eq!(log.reader().scan(range).unwrap().map(Result::unwrap).count() as u64, verified.records, "{context}");
+    }
+    let counted = log.statistics(&annals::StatisticsQuery::over(ScanRange::all())).unwrap();
+    assert_eq!((counted.records, counted.gaps), (verified.records, verified.gaps), "{context}");
     for seq in 0..records {
         match log.get(seq) {
             Ok(found) => assert!(found.is_some(), "{context}: {seq}"),
