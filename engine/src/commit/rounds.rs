@@ -72,8 +72,9 @@ impl Committer {
                 state.land(chunk);
             }
             Err(error) => {
+                state.fail(Error::io("write", self.active_path())(error));
                 drop(state);
-                self.fail(Error::io("write", self.active_path())(error));
+                self.notify_failed();
                 state = self.lock();
             }
         }

@@ -4,9 +4,10 @@ use crate::catalog::{self, Stored};
 use crate::error::{Damage, Error, Result};
 use crate::names::{self, QUARANTINE, SegmentKind, SegmentName};
 use crate::raw::frame::SEQ_LIMIT;
-use crate::raw::{self, RawSegment, Scan, Scanner, read_header};
+use crate::raw::{self, RawSegment, Scan};
 use crate::recovery::ending::judge_end;
 use crate::recovery::hints::lost_end;
+use crate::recovery::raws::{first_sound, open_raw, read_on};
 use crate::recovery::report::RecoveryReport;
 use crate::sealed::SealedFile;
 use crate::view::{Chain, Segment};
@@ -281,12 +282,16 @@ fn last_sealed_end(
     while let Some(&last) = sealed.last() {
         // What follows tells where a damaged segment ended, if anything does.
         let next_base = |from: u64| raws.iter().map(|raw| raw.base_seq).find(|&base| base >= from);
+        let left_in = |seqs: Range<u64>| {
+            first_sound(storage, log_id, raws.iter().copied().filter(|raw| seqs.contains(&raw.base_seq)))
+        };
+        let has_first = left_in(last.base_seq..last.base_seq + 1)?.is_some();
         match SealedFile::open(storage, last, log_id) {
             Ok(file) => {
                 let found_end = file.seqs().end;
                 // The raw segments that were sealed, as far as they are still there, are as good as on the day before.
-                let is_left = |base: &u64| *base >= last.base_seq && (*base == last.base_seq || *base < found_end);
-                if let Some(left) = raws.iter().map(|raw| raw.base_seq).find(is_left)
+                let left = left_in(last.base_seq..found_end.max(last.base_seq + 1))?;
+                if let Some(left) = left.map(|left| left.base_seq)
                     && let Some(damage) = damage_of(&file, is_whole_look && left == last.base_seq)?
                 {
                     report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
@@ -315,7 +320,7 @@ fn last_sealed_end(
             }
             // The raw segments that were sealed are removed only after the sealed one was synced and compared. So while
             // they are there, they are as good.
-            Err(Error::Damaged(damage)) if raws.iter().any(|raw| raw.base_seq == last.base_seq) => {
+            Err(Error::Damaged(damage)) if has_first => {
                 report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
                 unreadable.push(last);
                 sealed.pop();
@@ -400,45 +405,6 @@ fn records_max_of(storage: &Arc<dyn Storage>, name: SegmentName) -> Result<u64> 
     let text = name.to_string();
     let file = storage.open(&text).map_err(Error::io("open", storage.describe(&text)))?;
     raw::records_max(&*file, name.base_seq).map_err(Error::io("read", storage.describe(&text)))
-}
-
-/// Opens and reads a raw segment. The inner error says why the whole file is unusable.
-pub(crate) fn open_raw(
-    storage: &Arc<dyn Storage>,
-    log_id: LogId,
-    name: SegmentName,
-    until_seq: u64,
-) -> Result<Result<Arc<RawSegment>, String>> {
-    let text = name.to_string();
-    let path = storage.describe(&text);
-    let file = storage.open(&text).map_err(Error::io("open", path.clone()))?;
-    let header = match read_header(&*file).map_err(Error::io("read", path.clone()))? {
-        Ok(header) => header,
-        Err(error) => {
-            return match error {
-                annals_index::HeaderError::UnknownVersion { .. }
-                | annals_index::HeaderError::UnsupportedFeatures { .. } => {
-                    Err(Error::Unsupported { path, detail: error.to_string() })
-                }
-                error => Ok(Err(error.to_string())),
-            };
-        }
-    };
-    if (header.log_id, header.base_seq, header.ordinal) != (log_id.0, name.base_seq, name.ordinal) {
-        return Ok(Err("its header belongs to another file".into()));
-    }
-    let raw = Arc::new(RawSegment::new(name, path, header, file, Scan::new(name.base_seq)));
-    read_on(&raw, until_seq)?;
-    Ok(Ok(raw))
-}
-
-/// Reads on in a raw segment, from what is known of it as far as the record `until_seq`.
-pub(crate) fn read_on(raw: &RawSegment, until_seq: u64) -> Result<()> {
-    let mut outcome = Ok(());
-    raw.extend(|scan| {
-        outcome = raw.file.len().and_then(|len| Scanner::new(&*raw.file, len, raw.salt).run(scan, until_seq));
-    });
-    outcome.map_err(Error::io("read", raw.path.clone()))
 }
 
 /// The damage in a raw segment that was complete, and that holds the records up to `end`.
