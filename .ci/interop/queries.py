@@ -6,7 +6,8 @@
 INPUT is what was appended to LOG, in this order and nothing else. Conditions are drawn from the paths and values of the
 first records: comparisons of numbers and texts, equality with anything that is no object, prefixes, lists, existence, joined by
 `and`, `or` and `not`. DuckDB is told in SQL what docs/query.md says of each; paths through arrays are left out, since there SQL has
-no such words. For half of the questions the records are compared, for half the count, least, greatest and sum by group.
+no such words. For half of the questions the records are compared, for half the count, least, greatest and sum by group. Before the
+last half, `annals index` indexes a few of the paths, and these are asked about.
 
 Exits 0 and prints how many were the same, or exits 1 and prints the first that was not.
 """
@@ -21,6 +22,7 @@ import sys
 import duckdb
 
 LEARNED = 5_000
+INDEXED = 4
 
 
 def learn(path):
@@ -196,6 +198,10 @@ def main():
     draw = random.Random(args.seed)
     found = 0
     for asked in range(args.count):
+        if asked == args.count // 2:
+            indexed = draw.sample(sorted(values), k=min(INDEXED, len(values)))
+            run([args.annals, "index", args.log, *map(ours, indexed)])
+            values = {keys: values[keys] for keys in {*indexed, *draw.sample(sorted(values), k=1)}}
         text, sql = condition(draw, values)
         if asked % 2 and texts:
             by, of = draw.choice(texts), draw.choice(numbers)
