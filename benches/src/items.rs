@@ -60,6 +60,14 @@ impl Item {
             Record::Json(value) => value.get("request_id")?.as_str(),
         }
     }
+
+    /// Whether it has the fields that aggregates are of: a number `latency_ms` for a text `event_type`.
+    pub fn has_aggregates(&self) -> bool {
+        match &self.record {
+            Record::Audit(_) => true,
+            Record::Json(value) => value["event_type"].is_string() && value["latency_ms"].is_number(),
+        }
+    }
 }
 
 impl Source {

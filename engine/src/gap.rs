@@ -18,6 +18,9 @@ const NAME_BYTES_MAX: usize = 255;
 /// Largest payload of a gap's block, in bytes.
 pub(crate) const GAP_BYTES_MAX: usize = 64 + CAUSE_BYTES_MAX + KEPT_MAX * (NAME_BYTES_MAX + 3);
 
+/// Most seqs of a block that have a leaf each: as many as a block has records.
+const NARROW_MAX: u64 = 1 << 16;
+
 /// Records that are missing, as the log itself says: a repair could not bring them back, or a limit dropped them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Gap {
@@ -95,7 +98,17 @@ impl Gap {
         }
     }
 
-    /// What stands for the seq `seq` in the hash tree.
+    /// Whether all `count` seqs of a block have one leaf, so that nobody has to hash as many as a few bytes tell of.
+    pub(crate) fn is_wide(count: u64) -> bool {
+        count > NARROW_MAX
+    }
+
+    /// What stands in the hash tree for each seq of a block that is wide.
+    pub(crate) fn wide_leaf(incarnation: Incarnation) -> StoredRecord<'static> {
+        Self::leaf(0, incarnation)
+    }
+
+    /// What stands for the seq `seq` in the hash tree, in a block that isn't wide.
     pub(crate) fn leaf(seq: u64, incarnation: Incarnation) -> StoredRecord<'static> {
         let timestamp = Timestamp::from_micros(0);
         StoredRecord { seq, incarnation, kind: RecordKind::Gap, flags: 0, timestamp, key: b"", body: b"" }

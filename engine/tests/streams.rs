@@ -216,6 +216,35 @@ fn links_that_were_planted_are_not_followed() {
     assert_eq!(std::fs::read(outside.join("file")).unwrap(), b"precious");
 }
 
+#[cfg(unix)]
+#[test]
+fn what_a_writer_writes_to_is_never_what_a_link_leads_to() {
+    for name in ["lock", "head"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, precious) = (dir.path().join("store"), dir.path().join("precious"));
+        let store = few(4).open_or_create(&path).unwrap();
+        store.stream("web").unwrap().append(&event(1)).unwrap();
+        store.close().unwrap();
+        let planted = path.join("web").join(name);
+        std::fs::remove_file(&planted).unwrap();
+        std::os::unix::fs::symlink(&precious, &planted).unwrap();
+
+        let store = few(4).open_or_create(&path).unwrap();
+        for precious_is_there in [false, true] {
+            if precious_is_there {
+                std::fs::write(&precious, b"precious").unwrap();
+            }
+            let refused = store.stream("web").unwrap().append(&event(2)).unwrap_err();
+            assert!(refused.to_string().contains("symbolic link"), "{name}: {refused}");
+            assert_eq!(precious.exists(), precious_is_there, "{name}");
+        }
+        assert_eq!(std::fs::read(&precious).unwrap(), b"precious", "{name}");
+        std::fs::remove_file(&planted).unwrap();
+        assert_eq!(store.stream("web").unwrap().append(&event(2)).unwrap(), 1, "{name}");
+        store.close().unwrap();
+    }
+}
+
 #[test]
 fn a_log_and_a_store_are_never_mistaken_for_each_other() {
     let dir = tempfile::tempdir().unwrap();

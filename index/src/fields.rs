@@ -37,6 +37,12 @@ const PAGE_ENTRIES: usize = 1 << HIGH_BITS;
 /// Bits of a fingerprint that are told by where in its page an entry stands.
 const HIGH_BITS: u32 = 10;
 
+/// Largest directory, its checksum included. A file with holes has bytes for longer ones.
+const DIRECTORY_BYTES_MAX: usize = 16 << 20;
+
+/// Largest page. Most have some 5 KiB; only hashes that somebody has chosen for it all fall into one.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+
 /// What lists begin at multiples of, in bytes.
 const LIST_ALIGN: u64 = 16;
 

@@ -23,8 +23,8 @@ const BLOCKS_AT: usize = RECORDS_AT + 4;
 const STRIDE_AT: usize = BLOCKS_AT + 4;
 const _: () = assert!(STRIDE_AT + 4 == SPECIFIC_BYTES);
 
-/// How many records a segment has, as the header of its index tells: for when neither file can be read any more. The rest of the
-/// index is not looked at.
+/// How many records a segment has, as the header of its index tells, be it of seqs or of fields: for when the segment can't tell it
+/// any more. The rest of the index is not looked at.
 pub fn indexed_records(header: &FileHeader) -> u32 {
     u32::from_le_bytes(std::array::from_fn(|i| header.specific[RECORDS_AT + i]))
 }

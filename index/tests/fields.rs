@@ -208,3 +208,100 @@ fn another_number_of_records_makes_no_index() {
     let index = FieldsReader::open(Bytes::Read(empty), &binding(0)).unwrap();
     assert!(index.find(0, &[1, 2]).unwrap().is_empty());
 }
+
+/// A file with holes: bytes at its front, and zeros up to a length that costs nothing. Notes the largest read.
+struct Sparse<'a> {
+    front: Vec<u8>,
+    len: u64,
+    largest: &'a std::cell::Cell<usize>,
+}
+
+impl annals_index::ReadAt for Sparse<'_> {
+    fn len(&self) -> std::io::Result<u64> {
+        Ok(self.len)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
+        self.largest.set(self.largest.get().max(buffer.len()));
+        buffer.fill(0);
+        let from = self.front.get(offset as usize..).unwrap_or_default();
+        let len = from.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&from[..len]);
+        Ok(())
+    }
+}
+
+/// Most bytes that are read at once, of a segment of a few records.
+const READ_BYTES_MAX: usize = 16 << 20;
+
+const DIRECTORY_AT: usize = 128;
+/// Where in the directory of one field `field.0` the length of the lists stands, and the offsets of the pages.
+const LISTS_LEN_AT: usize = DIRECTORY_AT + 4 + 1 + (2 + 5) + (2 + 1) + 2 + 8;
+const PAGES_AT: usize = LISTS_LEN_AT + 8 + 4;
+
+fn crc_of_part(field: u32, part: u64, bytes: &[u8]) -> [u8; 4] {
+    let part = [&field.to_le_bytes()[..], &part.to_le_bytes(), bytes].concat();
+    (crc32fast::hash(&part) ^ crc32fast::hash(&[9; 16])).to_le_bytes()
+}
+
+/// The index of one value that 60 records have, of which `change` changes the directory, with checksums that are right.
+fn forged(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = build(&[vec![vec![1]; 60]]);
+    change(&mut bytes);
+    let end = PAGES_AT + 2 * 4;
+    let crc = crc_of_part(u32::MAX, 0, &bytes[DIRECTORY_AT..end]);
+    bytes[end..end + 4].copy_from_slice(&crc);
+    bytes
+}
+
+#[test]
+fn a_file_with_holes_takes_no_memory_by_the_lengths_it_claims() {
+    const HUGE: u64 = 3 << 30;
+    let largest = std::cell::Cell::new(0);
+    let ask = |front: Vec<u8>, len| {
+        let index = FieldsReader::open(Sparse { front, len, largest: &largest }, &binding(60))?;
+        index.verify().and(index.find(0, &[term_hash(&1u64.to_le_bytes())]).map(|found| found.len()))
+    };
+    let good = forged(|_| ());
+    let len = good.len() as u64;
+    assert_eq!(ask(good.clone(), len).unwrap(), 60, "what is forged here is right but for what is changed");
+
+    let mut header = FileHeader::decode(&good, FileKind::Fields).unwrap();
+    header.specific[28..32].copy_from_slice(&(HUGE as u32).to_le_bytes());
+    let directory = [&header.encode()[..], &good[DIRECTORY_AT..]].concat();
+    assert!(ask(directory, HUGE + 128).is_err());
+
+    let page = forged(|bytes| bytes[PAGES_AT + 4..PAGES_AT + 8].copy_from_slice(&(HUGE as u32).to_le_bytes()));
+    let pages_at = u64::from_le_bytes(page[LISTS_LEN_AT - 8..LISTS_LEN_AT].try_into().unwrap());
+    let lists_len = u64::from_le_bytes(page[LISTS_LEN_AT..LISTS_LEN_AT + 8].try_into().unwrap());
+    assert!(ask(page, (pages_at + HUGE).next_multiple_of(16) + lists_len).is_err());
+
+    let list = forged(|bytes| {
+        let list_at = bytes.len() - lists_len as usize;
+        bytes[LISTS_LEN_AT..LISTS_LEN_AT + 8].copy_from_slice(&(32 + HUGE).to_le_bytes());
+        bytes[list_at + 12..list_at + 16].copy_from_slice(&(HUGE as u32).to_le_bytes());
+        let crc = crc_of_part(0, 0, &bytes[list_at..list_at + 28]);
+        bytes[list_at + 28..list_at + 32].copy_from_slice(&crc);
+    });
+    assert!(ask(list, len - lists_len + 32 + HUGE).is_err());
+    assert!(largest.get() <= READ_BYTES_MAX, "{} bytes at once", largest.get());
+
+    let mut header = FileHeader::decode(&good, FileKind::Fields).unwrap();
+    header.specific[24..28].copy_from_slice(&u32::MAX.to_le_bytes());
+    let many = [&header.encode()[..], &good[DIRECTORY_AT..]].concat();
+    let refused = FieldsReader::open(Bytes::Read(many), &binding(u32::MAX)).map(|_| ()).unwrap_err();
+    assert!(refused.to_string().contains("more records"), "{refused}");
+}
+
+#[test]
+fn a_field_whose_hashes_crowd_in_one_page_is_left_out() {
+    let mut builder = FieldsBuilder::new([path("crowded"), path("one")]);
+    for record in 0..500_000u64 {
+        builder.begin_record();
+        (0..5).for_each(|value| builder.push(0, record << 8 | value));
+        builder.push(1, term_hash(&record.to_le_bytes()));
+    }
+    let index = builder.finish(&header(1), &binding(500_000)).unwrap();
+    let index = FieldsReader::open(Bytes::Read(index), &binding(500_000)).unwrap();
+    assert_eq!((index.field(&path("crowded")), index.field(&path("one"))), (None, Some(1)));
+}

@@ -4,12 +4,14 @@ use super::drive::{How, drive, submit};
 use super::job::{Job, Latencies, Sample, times};
 use super::killed;
 use super::measures::{Kind, Measure};
-use crate::contenders::{Contender, Index, Setup};
+use super::summary::median;
+use crate::contenders::{Contender, Index, Reads, Setup};
 use crate::items::Source;
 use crate::system::{PeakMemory, disk_bytes, drop_page_cache, resident_bytes_max};
 use crate::workload::Random;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
 use std::fs;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 pub(super) const FILL_BATCH: usize = 1_000;
 /// Every how many appends that wait for no disk one is timed.
 const UNSYNCED_TIMED: usize = 16;
-/// How often a window is read; the median counts.
+/// How often a window is read, and aggregates are asked for; the median counts.
 const WINDOWS: usize = 5;
 
 /// What is known of a store that was made for reading.
@@ -69,6 +71,7 @@ pub(super) fn run(job: &Job, contender: &dyn Contender) -> Result<Sample> {
         Kind::OpenClean => open_clean(job, contender, &mut sample)?,
         Kind::OpenKilled => killed::open(job, contender, &mut sample)?,
         Kind::Export => export(job, contender, &mut sample)?,
+        Kind::Aggregate => aggregate(job, contender, &mut sample)?,
     }
     sample.resident_bytes_max = resident_bytes_max();
     Ok(sample)
@@ -163,28 +166,54 @@ fn touch(bytes: &[u8]) {
 }
 
 fn get(job: &Job, contender: &dyn Contender, cold: bool, sample: &mut Sample) -> Result<()> {
-    let memory = PeakMemory::of_this_process();
-    let store = contender.open(&job.store, reading(job.events, contender, Index::None))?;
-    let mut reader = store.reader()?;
     let mut random = Random::new(7);
-    let mut times = times();
-    let gets = if cold {
+    let seqs: Vec<u64> = (0..asked(job, cold)).map(|_| random.below(job.events)).collect();
+    look_up(job, contender, Index::None, (&seqs, cold), |reader, seq| reader.get(*seq, &mut touch), sample)
+}
+
+fn find(job: &Job, contender: &dyn Contender, cold: bool, sample: &mut Sample) -> Result<()> {
+    let ids = random_ids(job, asked(job, cold))?;
+    look_up(job, contender, Index::Ids, (&ids, cold), |reader, id| reader.find(id, &mut touch), sample)
+}
+
+/// How many events are asked for: what is timed comes last, and isn't what was read to warm.
+fn asked(job: &Job, cold: bool) -> u64 {
+    if cold { timed(job, cold) } else { 2 * timed(job, cold) }
+}
+
+/// How many of them are timed.
+fn timed(job: &Job, cold: bool) -> u64 {
+    if cold { job.gets.div_ceil(20) } else { job.gets }
+}
+
+/// Asks for each of `keys`, the last of them timed; `cold` with the page cache dropped once the store is open.
+fn look_up<K: Debug>(
+    job: &Job,
+    contender: &dyn Contender,
+    index: Index,
+    (keys, cold): (&[K], bool),
+    one: impl Fn(&mut dyn Reads, &K) -> Result<bool>,
+    sample: &mut Sample,
+) -> Result<()> {
+    let gets = timed(job, cold);
+    let (warming, timed) = keys.split_at(keys.len() - gets as usize);
+    let memory = PeakMemory::of_this_process();
+    let store = contender.open(&job.store, reading(job.events, contender, index))?;
+    let mut reader = store.reader()?;
+    if cold {
         sample.notes.push(format!("page cache dropped by {}", drop_page_cache(&job.store)?));
-        job.gets.div_ceil(20)
-    } else {
-        for _ in 0..job.gets {
-            reader.get(random.below(job.events), &mut touch)?;
-        }
-        job.gets
-    };
+    }
+    for key in warming {
+        one(&mut *reader, key)?;
+    }
+    let mut times = times();
     let begun = Instant::now();
-    for _ in 0..gets {
-        let seq = random.below(job.events);
+    for key in timed {
         let before = Instant::now();
-        let found = reader.get(seq, &mut touch)?;
+        let found = one(&mut *reader, key)?;
         times.saturating_record(before.elapsed().as_nanos() as u64);
         if !found {
-            return Err(format!("event {seq} is missing").into());
+            return Err(format!("event {key:?} is missing").into());
         }
     }
     sample.seconds = begun.elapsed().as_secs_f64();
@@ -211,40 +240,6 @@ fn random_ids(job: &Job, count: u64) -> Result<Vec<String>> {
         }
     }
     Ok(ids)
-}
-
-fn find(job: &Job, contender: &dyn Contender, cold: bool, sample: &mut Sample) -> Result<()> {
-    let gets = if cold { job.gets.div_ceil(20) } else { job.gets };
-    // What is timed comes last, and isn't what was read to warm.
-    let ids = random_ids(job, if cold { gets } else { 2 * gets })?;
-    let (warming, timed) = ids.split_at(ids.len() - gets as usize);
-    let memory = PeakMemory::of_this_process();
-    let store = contender.open(&job.store, reading(job.events, contender, Index::Ids))?;
-    let mut reader = store.reader()?;
-    if cold {
-        sample.notes.push(format!("page cache dropped by {}", drop_page_cache(&job.store)?));
-    }
-    for id in warming {
-        reader.find(id, &mut touch)?;
-    }
-    let mut times = times();
-    let begun = Instant::now();
-    for id in timed {
-        let before = Instant::now();
-        let found = reader.find(id, &mut touch)?;
-        times.saturating_record(before.elapsed().as_nanos() as u64);
-        if !found {
-            return Err(format!("event {id} is missing").into());
-        }
-    }
-    sample.seconds = begun.elapsed().as_secs_f64();
-    drop(reader);
-    store.close()?;
-    sample.anonymous_bytes_max = memory.end();
-    let latencies = Latencies::of(&times);
-    (sample.events, sample.value, sample.latencies) = (gets, latencies.p50, Some(latencies));
-    sample.disk_bytes = disk_bytes(&job.store);
-    Ok(())
 }
 
 /// Counts and decodes.
@@ -332,6 +327,18 @@ fn export(job: &Job, contender: &dyn Contender, sample: &mut Sample) -> Result<(
     sample.anonymous_bytes_max = exported.anonymous_bytes_max.unwrap_or(ours);
     (sample.seconds, sample.value) = (exported.seconds, exported.seconds);
     sample.disk_bytes = disk_bytes(&out);
+    Ok(())
+}
+
+fn aggregate(job: &Job, contender: &dyn Contender, sample: &mut Sample) -> Result<()> {
+    fs::create_dir_all(&job.scratch)?;
+    let memory = PeakMemory::of_this_process();
+    let aggregated = contender.aggregate(&job.store, &job.ndjson, &job.scratch, WINDOWS)?;
+    let ours = memory.end();
+    expect("events counted", aggregated.events, job.events)?;
+    sample.anonymous_bytes_max = aggregated.anonymous_bytes_max.unwrap_or(ours);
+    sample.seconds = median(aggregated.seconds.into_iter());
+    sample.value = sample.seconds * 1e3;
     Ok(())
 }
 

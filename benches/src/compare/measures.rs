@@ -56,6 +56,8 @@ pub(super) enum Kind {
     OpenKilled,
     /// Writing Parquet.
     Export,
+    /// Count, average and p99 by group.
+    Aggregate,
 }
 
 /// What a figure is.
@@ -83,7 +85,7 @@ const fn measure(name: &'static str, title: &'static str, kind: Kind, unit: Unit
 }
 
 /// Everything that is measured, in the order of the report. The slower an append, the fewer of the events it gets.
-pub(super) const ALL: [Measure; 21] = [
+pub(super) const ALL: [Measure; 22] = [
     append("durable-1", "Durable, one event a sync, 1 thread", (1, 1, true, 20)),
     append("durable-4", "Durable, one event an append, 4 threads", (4, 1, true, 10)),
     append("durable-16", "Durable, one event an append, 16 threads", (16, 1, true, 4)),
@@ -115,6 +117,12 @@ pub(super) const ALL: [Measure; 21] = [
     measure("open-clean", "Opening a closed store, page cache dropped", Kind::OpenClean, Unit::Millis),
     measure("open-killed", "Opening a store whose writer was killed", Kind::OpenKilled, Unit::Millis),
     measure("export", "Export of all events to Parquet, zstd", Kind::Export, Unit::Seconds),
+    measure(
+        "aggregate",
+        "Count, average and p99 of `latency_ms` by `event_type` of all events",
+        Kind::Aggregate,
+        Unit::Millis,
+    ),
 ];
 
 impl Measure {
@@ -136,6 +144,7 @@ impl Measure {
             Kind::Window => facts.window.is_some(),
             Kind::OpenKilled => facts.reads.is_some() && (facts.durable.is_some() || facts.unsynced.is_some()),
             Kind::Export => facts.export.is_some(),
+            Kind::Aggregate => facts.aggregates.is_some(),
         }
     }
 
@@ -145,7 +154,7 @@ impl Measure {
             Kind::Get { .. } | Kind::Scan | Kind::OpenClean => Some(Index::None),
             Kind::Window => Some(if facts.time_index { Index::Times } else { Index::None }),
             Kind::Find { .. } => Some(Index::Ids),
-            Kind::Export if facts.reads.is_some() => Some(Index::None),
+            Kind::Export | Kind::Aggregate if facts.reads.is_some() => Some(Index::None),
             _ => None,
         }
     }

@@ -50,6 +50,7 @@ pub(super) struct Measured {
     pub(super) window: Option<&'static str>,
     pub(super) finds: Option<&'static str>,
     pub(super) export: Option<&'static str>,
+    pub(super) aggregates: Option<&'static str>,
 }
 
 /// One measurement that is to be done.
@@ -71,14 +72,16 @@ pub(super) fn run(args: &RunArgs, contenders: &[Box<dyn Contender>]) -> Result<(
     }
     let (json_bytes, messagepack_bytes) = source.mean_bytes(events.min(SIZED))?;
     let mut left_out = Vec::new();
-    let has_ids = source.items()?.next().transpose()?.is_some_and(|item| item.id().is_some());
     let mut chosen = choose(args, contenders, &mut left_out)?;
-    if !has_ids {
-        let before = chosen.len();
-        chosen.retain(|(measure, _)| !matches!(measure.kind, Kind::Find { .. } | Kind::Store { index: Index::Ids }));
-        if chosen.len() < before {
-            left_out.push("find-*, store-ids: these events have no `request_id` to find them by".to_owned());
-        }
+    let first = source.items()?.next().transpose()?;
+    if !first.as_ref().is_some_and(|item| item.id().is_some()) {
+        let reason = "these events have no `request_id` to find them by";
+        let needs_ids = |kind| matches!(kind, Kind::Find { .. } | Kind::Store { index: Index::Ids });
+        leave_out(&mut chosen, needs_ids, reason, &mut left_out);
+    }
+    if !first.is_some_and(|item| item.has_aggregates()) {
+        let reason = "these events have no text `event_type` and number `latency_ms`";
+        leave_out(&mut chosen, |kind| kind == Kind::Aggregate, reason, &mut left_out);
     }
     let tasks = interleave(&chosen, args.reps);
     let mut results = Results {
@@ -103,7 +106,7 @@ pub(super) fn run(args: &RunArgs, contenders: &[Box<dyn Contender>]) -> Result<(
     for reason in &results.left_out {
         eprintln!("LEFT OUT: {reason}");
     }
-    if tasks.iter().any(|task| task.measure.kind == Kind::Export) {
+    if tasks.iter().any(|task| matches!(task.measure.kind, Kind::Export | Kind::Aggregate)) {
         results.source.write_ndjson(events, &data.join(NDJSON))?;
     }
     for (number, task) in tasks.iter().enumerate() {
@@ -185,6 +188,14 @@ fn choose<'a>(args: &RunArgs, contenders: &'a [Box<dyn Contender>], left_out: &m
     }
 }
 
+/// Leaves out the measures of some kinds, and says why.
+fn leave_out(chosen: &mut Chosen<'_>, is_one: impl Fn(Kind) -> bool, reason: &str, left_out: &mut Vec<String>) {
+    let mut names: Vec<_> = chosen.iter().map(|(measure, _)| measure).filter(|measure| is_one(measure.kind)).collect();
+    names.dedup_by_key(|measure| measure.name);
+    left_out.extend(names.iter().map(|measure| format!("{}: {reason}", measure.name)));
+    chosen.retain(|(measure, _)| !is_one(measure.kind));
+}
+
 /// Whether `word` is the name, or that of the group it is in.
 fn names(name: &str, word: &str) -> bool {
     name == word || name.strip_prefix(word).is_some_and(|rest| rest.starts_with('-'))
@@ -220,6 +231,7 @@ fn measured(contender: &dyn Contender) -> Measured {
         window: facts.window,
         finds: facts.finds,
         export: facts.export,
+        aggregates: facts.aggregates,
     }
 }
 

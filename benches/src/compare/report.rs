@@ -141,6 +141,7 @@ fn footer(page: &mut String, results: &Results) -> std::fmt::Result {
             ("window", contender.window),
             ("by id", contender.finds),
             ("export", contender.export),
+            ("aggregates", contender.aggregates),
         ];
         for (what, fact) in facts {
             if let Some(fact) = fact {

@@ -1,11 +1,14 @@
 //! Annals, at its default options but for what a measure is about, and with its presets.
 
-use super::{Appender, Contender, Exported, Facts, Index, Pending, Reads, Setup, Store, Submitter};
+use super::{Aggregated, Appender, Contender, Exported, Facts, Index, Pending, Reads, Setup, Store, Submitter};
 use crate::Result;
 use crate::items::Item;
-use annals::{Batch, Durability, Log, Options, Query, ReadBuffer, Reader, ScanRange, Ticket, Timestamp, field};
+use annals::{
+    Batch, Durability, Log, Options, Query, ReadBuffer, Reader, ScanRange, StatisticsQuery, Ticket, Timestamp, field,
+};
 use annals_export::{ExportOptions, FileSink, Plan};
 use std::path::Path;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 /// One way of using Annals.
@@ -32,6 +35,7 @@ pub(super) const SEALED: Annals = Annals {
         window: Some("its own bounds of time of each block; they are always there"),
         finds: Some("`Options::index_fields`, `Reader::query` with a limit of one"),
         export: Some("`annals-export` from the sealed log, zstd level 3; the schema is what sealing kept"),
+        aggregates: Some("`Reader::statistics` of the sealed log; nothing of the answer is kept"),
         ..BASE
     },
     options: Options::new,
@@ -95,6 +99,7 @@ pub(super) const STORAGE: Annals = Annals {
         window: Some("its own bounds of time of each block; they are always there"),
         finds: Some("`Options::index_fields`, `Reader::query` with a limit of one"),
         export: Some("`annals-export` from the sealed log, zstd level 3; the schema is what sealing kept"),
+        aggregates: Some("`Reader::statistics` of the sealed log; nothing of the answer is kept"),
         ..BASE
     },
     options: Options::storage,
@@ -123,13 +128,34 @@ impl Contender for Annals {
         let begun = Instant::now();
         let plan = Plan::new(&reader.shape(reader.end_seq())?, &options)?;
         let mut sink = FileSink::create(out, &plan, &options, &[])?;
-        let mut scan = reader.scan(ScanRange::all())?;
+        let mut scan = reader.scan(everything())?;
         while let Some(record) = scan.advance()? {
             sink.push(record.seq(), record.timestamp().as_micros(), record.body())?;
         }
         sink.finish()?;
         Ok(Exported { seconds: begun.elapsed().as_secs_f64(), anonymous_bytes_max: None })
     }
+
+    fn aggregate(&self, store: &Path, _ndjson: &Path, _scratch: &Path, repetitions: usize) -> Result<Aggregated> {
+        let query = StatisticsQuery::over(everything()).by([field("event_type")?]).of([field("latency_ms")?]);
+        // Nothing is kept, so each is the first.
+        let query = query.distinct(false).keep(false);
+        let reader = Reader::open(store)?;
+        let (mut seconds, mut events) = (Vec::new(), 0);
+        for _ in 0..=repetitions {
+            let begun = Instant::now();
+            let answer = reader.statistics(&query)?;
+            seconds.push(begun.elapsed().as_secs_f64());
+            events = answer.groups.iter().map(|group| group.records).sum();
+        }
+        seconds.remove(0);
+        Ok(Aggregated { seconds, events, anonymous_bytes_max: None })
+    }
+}
+
+/// All records, by all processors, as the program reads them.
+fn everything() -> ScanRange {
+    ScanRange::all().threads(available_parallelism().map_or(1, usize::from))
 }
 
 struct Open {

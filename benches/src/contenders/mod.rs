@@ -84,6 +84,8 @@ pub struct Facts {
     pub finds: Option<&'static str>,
     /// Writing Parquet: from what.
     pub export: Option<&'static str>,
+    /// Count, average and p99 by group: from what.
+    pub aggregates: Option<&'static str>,
 }
 
 impl Facts {
@@ -102,6 +104,7 @@ impl Facts {
             time_index: false,
             finds: None,
             export: None,
+            aggregates: None,
         }
     }
 }
@@ -139,6 +142,17 @@ pub struct Exported {
     pub anonymous_bytes_max: Option<u64>,
 }
 
+/// What aggregating did.
+#[derive(Debug, Clone)]
+pub struct Aggregated {
+    /// Seconds of each repetition, as those of [`Exported`].
+    pub seconds: Vec<f64>,
+    /// How many events were counted, of all groups together.
+    pub events: u64,
+    /// As that of [`Exported`].
+    pub anonymous_bytes_max: Option<u64>,
+}
+
 /// Somebody who is measured.
 pub trait Contender: Send + Sync {
     /// What it is called and how it is set up.
@@ -171,6 +185,16 @@ pub trait Contender: Send + Sync {
     fn export(&self, store: &Path, ndjson: &Path, out: &Path) -> Result<Exported> {
         let _ = (store, ndjson, out);
         Err(self.lacks("an export"))
+    }
+
+    /// Count, average and p99 of `latency_ms` by `event_type`, `repetitions` times after one that only warms, from its own
+    /// store in `store` or from `ndjson`. What it makes of that beforehand goes to the empty directory `scratch`.
+    ///
+    /// # Errors
+    /// As the contender says.
+    fn aggregate(&self, store: &Path, ndjson: &Path, scratch: &Path, repetitions: usize) -> Result<Aggregated> {
+        let _ = (store, ndjson, scratch, repetitions);
+        Err(self.lacks("aggregates"))
     }
 
     /// The error for what it does not offer.

@@ -139,7 +139,8 @@ fn read_copy(file: &dyn File, offset: u64, log_id: LogId, path: &str) -> Result<
     if Salt::of(FileId(header.file_id)).checksum(body) != number(CRC_AT) {
         return Ok(Err("the body doesn't match its checksum".into()));
     }
-    if header.specific[REST_AT..].iter().chain(unused).any(|&byte| byte != 0) {
+    // All of them, without looking at each whether it is the last: it is a block of them.
+    if header.specific[REST_AT..].iter().chain(unused).fold(0, |all, byte| all | byte) != 0 {
         return Ok(Err("unused bytes that are not zero".into()));
     }
     let catalog = Catalog::decode(body).filter(|catalog| catalog.removed().end_seq() == header.base_seq);

@@ -88,11 +88,13 @@ impl Committer {
                 self.meter.wrote(began, 0);
                 state.acknowledge(done);
             }
-            Some(Err(error)) => {
-                drop(state);
-                self.fail(error);
-                return self.lock().check_usable();
-            }
+            // In one step with the end of syncing: a sync of somebody else would succeed now, and prove nothing.
+            Some(Err(error)) => state.fail(error),
+        }
+        if let Err(poisoned) = state.check_usable() {
+            drop(state);
+            self.notify_failed();
+            return Err(poisoned);
         }
         self.call_next(&mut state);
         Ok(())

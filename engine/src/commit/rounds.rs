@@ -72,8 +72,9 @@ impl Committer {
                 state.land(chunk);
             }
             Err(error) => {
+                state.fail(Error::io("write", self.active_path())(error));
                 drop(state);
-                self.fail(Error::io("write", self.active_path())(error));
+                self.notify_failed();
                 state = self.lock();
             }
         }
@@ -222,10 +223,13 @@ impl Committer {
 
     /// Ends what a thread that panics was about to do, as its failure: nobody would take its place.
     fn abandon(&self) {
-        let mut state = self.lock();
-        (state.leading, state.landing, state.preparing, state.syncing) = (false, false, false, false);
-        drop(state);
         let panicked = io::Error::other("the thread that wrote panicked");
-        self.fail(Error::io("write", self.storage.describe(""))(panicked));
+        let error = Error::io("write", self.storage.describe(""))(panicked);
+        let mut state = self.lock();
+        // In one step: nobody is to go on from where it ended.
+        (state.leading, state.landing, state.preparing, state.syncing) = (false, false, false, false);
+        state.fail(error);
+        drop(state);
+        self.notify_failed();
     }
 }

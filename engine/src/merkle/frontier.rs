@@ -48,17 +48,43 @@ impl Frontier {
 
     /// Adds a leaf. Returns the node over the aligned [`super::NODE_LEAVES`] leaves that it completes, if it does.
     pub(crate) fn push(&mut self, leaf: Hash) -> Option<Hash> {
-        let (mut root, mut kept) = (leaf, None);
-        for level in 1..=self.size.trailing_ones() {
+        self.push_subtree(leaf, 0)
+    }
+
+    /// Adds the same leaf `count` times, at the cost of some. Gives each node that is completed to `sink`, and how many in a
+    /// row are the same.
+    pub(crate) fn push_run(&mut self, leaf: Hash, mut count: u64, sink: &mut dyn FnMut(Hash, u64)) {
+        // The roots over 1, 2, 4 … of them.
+        let mut doubled = vec![leaf];
+        while let Some(most) = count.checked_ilog2() {
+            let level = self.size.trailing_zeros().min(most);
+            while let Some(last) = doubled.last().filter(|_| doubled.len() <= level as usize) {
+                doubled.push(node_hash(last, last));
+            }
+            if let Some(below) = level.checked_sub(NODE_LEVEL) {
+                sink(doubled[NODE_LEVEL as usize], 1 << below);
+            }
+            if let Some(node) = self.push_subtree(doubled[level as usize], level) {
+                sink(node, 1);
+            }
+            count -= 1 << level;
+        }
+    }
+
+    /// Adds the perfect subtree over 2^`level` leaves, of which the size is a multiple. Returns the node that it completes with
+    /// leaves before it, if it does.
+    fn push_subtree(&mut self, mut root: Hash, level: u32) -> Option<Hash> {
+        let mut kept = None;
+        for above in level + 1..=level + (self.size >> level).trailing_ones() {
             // There is one root for each bit that is set in the size, so one for each trailing one.
             let left = self.roots.pop()?;
             root = node_hash(&left, &root);
-            if level == NODE_LEVEL {
+            if above == NODE_LEVEL {
                 kept = Some(root);
             }
         }
         self.roots.push(root);
-        self.size += 1;
+        self.size += 1 << level;
         kept
     }
 
@@ -144,6 +170,23 @@ mod tests {
             }
         }
         assert_eq!(nodes, leaves.chunks_exact(256).map(naive).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_run_of_one_leaf_is_that_leaf_again_and_again() {
+        for before in [0, 1, 255, 256, 700] {
+            let mut start = Frontier::new();
+            (0..before as u64).for_each(|n| _ = start.push(leaf(&n.to_le_bytes())));
+            for count in (0..20).chain([255, 256, 257, 511, 1_000, 1_024, 70_000]) {
+                let (mut at_once, mut singly) = (start.clone(), start.clone());
+                let (mut nodes, mut all) = (Vec::new(), Vec::new());
+                at_once.push_run(leaf(b"gap"), count, &mut |node, times| {
+                    nodes.extend(std::iter::repeat_n(node, times as usize));
+                });
+                (0..count).for_each(|_| all.extend(singly.push(leaf(b"gap"))));
+                assert_eq!((at_once, nodes), (singly, all), "{count} after {before}");
+            }
+        }
     }
 
     #[test]

@@ -88,17 +88,39 @@ impl Prover {
         self.push(Node::Guess(leaf));
     }
 
+    /// Adds the same leaf `count` times: that of the seqs in a wide gap. Where no nodes are stated, at the cost of some.
+    pub(crate) fn wide_gap(&mut self, leaf: Hash, mut count: u64) {
+        // Every node that is stated is compared.
+        let highest = if self.stated.is_some() { NODE_LEVEL } else { u64::BITS };
+        let mut doubled = vec![Node::Guess(leaf)];
+        while let Some(most) = count.checked_ilog2() {
+            let level = self.size.trailing_zeros().min(most).min(highest);
+            while let Some(last) = doubled.last().copied().filter(|_| doubled.len() <= level as usize) {
+                doubled.push(Node::above(last, last));
+            }
+            self.push_subtree(doubled[level as usize], level);
+            count -= 1 << level;
+        }
+    }
+
     fn push(&mut self, leaf: Node) {
-        let mut root = leaf;
-        for level in 1..=self.size.trailing_ones() {
+        self.push_subtree(leaf, 0);
+    }
+
+    /// Adds the perfect subtree over 2^`level` leaves, of which the size is a multiple.
+    fn push_subtree(&mut self, mut root: Node, level: u32) {
+        if level == NODE_LEVEL {
+            root = self.complete(root);
+        }
+        for above in level + 1..=level + (self.size >> level).trailing_ones() {
             let Some(left) = self.roots.pop() else { return };
             root = Node::above(left, root);
-            if level == NODE_LEVEL {
+            if above == NODE_LEVEL {
                 root = self.complete(root);
             }
         }
         self.roots.push(root);
-        self.size += 1;
+        self.size += 1 << level;
     }
 
     /// Compares a node with what is stated of it.
@@ -209,6 +231,27 @@ mod tests {
         let (end, nodes) = tree(&start, 2_000, of);
         let found = proof(Some(&end), Some(nodes), leaf);
         assert_eq!(found, Proof { end: Some(end), nodes_agree: true, end_agrees: true, unproven: 0 });
+    }
+
+    #[test]
+    fn a_wide_gap_is_what_its_one_leaf_gives_again_and_again() {
+        let (start, _) = tree(&Frontier::new(), 100, leaf);
+        let of = |n: u64| leaf(if (700..5_000).contains(&n) { 9 } else { n });
+        let (end, nodes) = tree(&start, 6_000, of);
+        let mut hidden = nodes.clone();
+        hidden[5] = UNKNOWN_NODE;
+        let mut other = nodes.clone();
+        other[0] = leaf(1);
+        for (stated, unproven, agrees) in
+            [(Some(nodes), 0, true), (Some(hidden), 1, true), (None, 0, true), (Some(other), 0, false)]
+        {
+            let mut prover = Prover::new(&start, stated);
+            (100..700).for_each(|n| prover.record(leaf(n)));
+            prover.wide_gap(leaf(9), 4_300);
+            (5_000..6_000).for_each(|n| prover.record(leaf(n)));
+            let proof = prover.finish(Some(&end));
+            assert_eq!((proof.unproven, proof.nodes_agree, proof.end), (unproven, agrees, Some(end.clone())));
+        }
     }
 
     #[test]

@@ -269,7 +269,7 @@ impl Verification<'_> {
             });
         }
         self.tree = verified.end.filter(|tree| tree.size() == end);
-        if file.index().is_none() {
+        if file.index().is_none() && file.takes_index() {
             self.report.indexes.push(source.describe(slot.name.index()));
         }
         if file.are_fields_sound()? == Some(false) {

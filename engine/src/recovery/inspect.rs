@@ -4,9 +4,10 @@ use crate::catalog::{self, Stored};
 use crate::error::{Damage, Error, Result};
 use crate::names::{self, QUARANTINE, SegmentKind, SegmentName};
 use crate::raw::frame::SEQ_LIMIT;
-use crate::raw::{self, RawSegment, Scan, Scanner, read_header};
+use crate::raw::{self, RawSegment, Scan};
 use crate::recovery::ending::judge_end;
-use crate::recovery::hints::{head_end, index_end};
+use crate::recovery::hints::lost_end;
+use crate::recovery::raws::{first_sound, open_raw, read_on};
 use crate::recovery::report::RecoveryReport;
 use crate::sealed::SealedFile;
 use crate::view::{Chain, Segment};
@@ -14,9 +15,6 @@ use crate::{LogId, Storage};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// More records than any segment holds: raw ones are smaller than 4 GiB, and a record takes 20 bytes at least.
-pub(super) const RECORDS_MAX: u64 = 1 << 28;
 
 /// What a log holds.
 #[derive(Debug)]
@@ -93,12 +91,12 @@ pub(crate) fn inspect(storage: &Arc<dyn Storage>, log_id: LogId, until_seq: u64,
     let mut raws: Vec<_> = segments.iter().copied().filter(|name| name.kind == SegmentKind::Raw).collect();
     let (mut report, mut unreadable) = (RecoveryReport::default(), Vec::new());
     report.damaged.extend(stored.damage.iter().cloned());
-    drop_sealed_twice(storage, log_id, &mut sealed, &mut unreadable, &mut leftovers, &mut report)?;
+    // Where a crash kept from being removed what was sealed, that is read, once: it is about to be all there is.
+    let is_whole_look = until_seq == u64::MAX && known.segments.is_empty();
+    drop_sealed_twice(storage, log_id, is_whole_look, &mut sealed, &mut unreadable, &mut leftovers, &mut report)?;
     segments.retain(|name| !leftovers.contains(&name.to_string()));
     leftovers.extend(orphaned_indexes(&segments));
 
-    // Where a crash kept raw segments from being removed, the sealed one is read, once: it is about to be all there is.
-    let is_whole_look = until_seq == u64::MAX && known.segments.is_empty();
     let (sealed_end, is_read) =
         last_sealed_end(storage, log_id, is_whole_look, &mut sealed, &raws, &mut unreadable, &mut report)?;
     // No raw segment goes on the word of a file's name.
@@ -205,10 +203,11 @@ pub(crate) fn is_settled(storage: &Arc<dyn Storage>, names: &[SegmentName]) -> R
 }
 
 /// Takes sealed segments out of `sealed` that were sealed again: a writer that could not make the name of the first
-/// durable has begun anew from the raw segments. One that can't be read takes nobody's place.
+/// durable has begun anew from the raw segments. One that is damaged takes nobody's place that can be read.
 fn drop_sealed_twice(
     storage: &Arc<dyn Storage>,
     log_id: LogId,
+    is_whole_look: bool,
     sealed: &mut Vec<SegmentName>,
     unreadable: &mut Vec<SegmentName>,
     leftovers: &mut Vec<String>,
@@ -220,21 +219,33 @@ fn drop_sealed_twice(
             kept.push(name);
             continue;
         };
-        match SealedFile::open(storage, name, log_id) {
-            Ok(_) => {
-                leftovers.push(before.to_string());
-                kept.pop();
-                kept.push(name);
-            }
-            Err(Error::Damaged(damage)) => {
-                report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
-                unreadable.push(name);
-            }
+        let damage = match SealedFile::open(storage, name, log_id) {
+            Ok(file) => match damage_of(&file, is_whole_look)? {
+                Some(damage) if can_be_opened(storage, before, log_id)? => Some(damage),
+                _ => None,
+            },
+            Err(Error::Damaged(damage)) => Some(damage),
             Err(error) => return Err(error),
+        };
+        if let Some(damage) = damage {
+            report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
+            unreadable.push(name);
+        } else {
+            leftovers.push(before.to_string());
+            kept.pop();
+            kept.push(name);
         }
     }
     *sealed = kept;
     Ok(())
+}
+
+fn can_be_opened(storage: &Arc<dyn Storage>, name: SegmentName, log_id: LogId) -> Result<bool> {
+    match SealedFile::open(storage, name, log_id) {
+        Ok(_) => Ok(true),
+        Err(Error::Damaged(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Indexes without their segment.
@@ -271,12 +282,16 @@ fn last_sealed_end(
     while let Some(&last) = sealed.last() {
         // What follows tells where a damaged segment ended, if anything does.
         let next_base = |from: u64| raws.iter().map(|raw| raw.base_seq).find(|&base| base >= from);
+        let left_in = |seqs: Range<u64>| {
+            first_sound(storage, log_id, raws.iter().copied().filter(|raw| seqs.contains(&raw.base_seq)))
+        };
+        let has_first = left_in(last.base_seq..last.base_seq + 1)?.is_some();
         match SealedFile::open(storage, last, log_id) {
             Ok(file) => {
                 let found_end = file.seqs().end;
                 // The raw segments that were sealed, as far as they are still there, are as good as on the day before.
-                let is_left = |base: &u64| *base >= last.base_seq && (*base == last.base_seq || *base < found_end);
-                if let Some(left) = raws.iter().map(|raw| raw.base_seq).find(is_left)
+                let left = left_in(last.base_seq..found_end.max(last.base_seq + 1))?;
+                if let Some(left) = left.map(|left| left.base_seq)
                     && let Some(damage) = damage_of(&file, is_whole_look && left == last.base_seq)?
                 {
                     report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
@@ -289,36 +304,32 @@ fn last_sealed_end(
                 }
                 if let Some(damage) = file.footer_damage() {
                     // The blocks were counted instead, and some may be missing at the end.
-                    let after = next_base(found_end);
-                    let told = [index_end(&**storage, log_id, last)?, head_end(&**storage, last)?];
-                    let told = told.into_iter().flatten().max().filter(|&told| told > found_end && after.is_none());
-                    let end_seq = after.or(told);
-                    let lost = (end_seq != Some(found_end)).then_some(found_end);
-                    report.damaged.push(Damage { first_seq: lost, end_seq, ..damage.clone() });
-                    if let Some(told) = told {
-                        return Ok((told, false));
+                    let (after, mut damage) = (next_base(found_end), damage.clone());
+                    let end_seq = match after {
+                        Some(after) => after,
+                        None => lost_end(&**storage, log_id, last, Some(&file), &mut damage)?,
+                    };
+                    damage.first_seq = (end_seq != found_end).then_some(found_end);
+                    damage.end_seq = damage.first_seq.and(Some(end_seq));
+                    report.damaged.push(damage);
+                    if after.is_none() && end_seq > found_end {
+                        return Ok((end_seq, false));
                     }
                 }
                 return Ok((found_end, true));
             }
             // The raw segments that were sealed are removed only after the sealed one was synced and compared. So while
             // they are there, they are as good.
-            Err(Error::Damaged(damage)) if raws.iter().any(|raw| raw.base_seq == last.base_seq) => {
+            Err(Error::Damaged(damage)) if has_first => {
                 report.damaged.push(Damage { first_seq: None, end_seq: None, ..damage });
                 unreadable.push(last);
                 sealed.pop();
             }
             Err(Error::Damaged(mut damage)) => {
-                // No seq is given twice: where nothing tells how many records there were, the log goes on behind as
-                // many as a segment can hold.
-                let told = match index_end(&**storage, log_id, last)? {
-                    Some(told) => Some(told.max(head_end(&**storage, last)?.unwrap_or(0))),
-                    None => None,
+                let end_seq = match next_base(last.base_seq + 1) {
+                    Some(after) => after,
+                    None => lost_end(&**storage, log_id, last, None, &mut damage)?,
                 };
-                let end_seq = next_base(last.base_seq + 1).or(told).unwrap_or_else(|| {
-                    damage.detail += "; nothing tells how many records it held";
-                    last.base_seq.saturating_add(RECORDS_MAX).min(SEQ_LIMIT)
-                });
                 report.damaged.push(Damage { first_seq: Some(last.base_seq), end_seq: Some(end_seq), ..damage });
                 return Ok((end_seq, false));
             }
@@ -394,45 +405,6 @@ fn records_max_of(storage: &Arc<dyn Storage>, name: SegmentName) -> Result<u64> 
     let text = name.to_string();
     let file = storage.open(&text).map_err(Error::io("open", storage.describe(&text)))?;
     raw::records_max(&*file, name.base_seq).map_err(Error::io("read", storage.describe(&text)))
-}
-
-/// Opens and reads a raw segment. The inner error says why the whole file is unusable.
-pub(crate) fn open_raw(
-    storage: &Arc<dyn Storage>,
-    log_id: LogId,
-    name: SegmentName,
-    until_seq: u64,
-) -> Result<Result<Arc<RawSegment>, String>> {
-    let text = name.to_string();
-    let path = storage.describe(&text);
-    let file = storage.open(&text).map_err(Error::io("open", path.clone()))?;
-    let header = match read_header(&*file).map_err(Error::io("read", path.clone()))? {
-        Ok(header) => header,
-        Err(error) => {
-            return match error {
-                annals_index::HeaderError::UnknownVersion { .. }
-                | annals_index::HeaderError::UnsupportedFeatures { .. } => {
-                    Err(Error::Unsupported { path, detail: error.to_string() })
-                }
-                error => Ok(Err(error.to_string())),
-            };
-        }
-    };
-    if (header.log_id, header.base_seq, header.ordinal) != (log_id.0, name.base_seq, name.ordinal) {
-        return Ok(Err("its header belongs to another file".into()));
-    }
-    let raw = Arc::new(RawSegment::new(name, path, header, file, Scan::new(name.base_seq)));
-    read_on(&raw, until_seq)?;
-    Ok(Ok(raw))
-}
-
-/// Reads on in a raw segment, from what is known of it as far as the record `until_seq`.
-pub(crate) fn read_on(raw: &RawSegment, until_seq: u64) -> Result<()> {
-    let mut outcome = Ok(());
-    raw.extend(|scan| {
-        outcome = raw.file.len().and_then(|len| Scanner::new(&*raw.file, len, raw.salt).run(scan, until_seq));
-    });
-    outcome.map_err(Error::io("read", raw.path.clone()))
 }
 
 /// The damage in a raw segment that was complete, and that holds the records up to `end`.

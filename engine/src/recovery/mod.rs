@@ -11,9 +11,11 @@
 mod ending;
 mod hints;
 mod inspect;
+mod raws;
 mod report;
 mod settle;
 
-pub(crate) use inspect::{Inspected, damage_below, inspect, is_settled, open_raw, read_on};
+pub(crate) use inspect::{Inspected, damage_below, inspect, is_settled};
+pub(crate) use raws::{open_raw, read_on};
 pub use report::{Dropped, RecoveryReport, Rewritten};
 pub(crate) use settle::settle;

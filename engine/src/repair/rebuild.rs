@@ -248,6 +248,8 @@ impl Rebuilder {
     }
 }
 
+const ENDS_BEFORE: &str = "the file's records end before";
+
 /// What `record` of `raw` tells of dropped ones.
 fn dropped<'a>(raw: &RawSegment, record: &StoredRecord<'_>) -> Result<Item<'a>> {
     let drops = Drops::of_record(record).map_err(|detail| {
@@ -266,10 +268,12 @@ fn salvage_raw(raw: &RawSegment, seqs: Range<u64>, sink: &mut dyn FnMut(RawItem<
     let mut lost: Option<(u64, String)> = None;
     // Of the bad range that was met last.
     let mut entries: Option<(BadRange, Option<Entries>)> = None;
-    for seq in seqs.clone() {
+    // Behind its last one, nothing has to be asked for: where the next file begins may be far away.
+    let end = raw.scan().end_seq().clamp(seqs.start, seqs.end);
+    for seq in seqs.start..end {
         let why = match cursor.read_any(raw, seq, ReadAhead::Forward) {
             Ok(true) => None,
-            Ok(false) => Some("the file's records end before".to_owned()),
+            Ok(false) => Some(ENDS_BEFORE.to_owned()),
             Err(Error::Damaged(damage)) => Some(damage.detail),
             Err(error) => return Err(error),
         };
@@ -293,6 +297,7 @@ fn salvage_raw(raw: &RawSegment, seqs: Range<u64>, sink: &mut dyn FnMut(RawItem<
             }
         }
     }
+    let lost = lost.or_else(|| (end < seqs.end).then(|| (end, ENDS_BEFORE.to_owned())));
     match lost {
         Some((first, why)) => sink(Err((first..seqs.end, why))),
         None => Ok(()),

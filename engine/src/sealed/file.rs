@@ -1,7 +1,7 @@
 //! Reading a sealed file.
 
 use super::fields::FieldsSlot;
-use super::footer::{MerkleEnds, Runs, Source, Summary, decode_nodes};
+use super::footer::{MerkleEnds, Runs, Source, Summary, decode_nodes, keeps_nodes};
 use super::index;
 use super::layout::{Directory, Section, Tag};
 use super::open::Opened;
@@ -120,6 +120,11 @@ impl SealedFile {
         self.name.base_seq..self.summary.end_seq
     }
 
+    /// Whether an index tells apart as many seqs as these. More of them are in a gap that few bytes tell of.
+    pub(crate) fn takes_index(&self) -> bool {
+        keeps_nodes(self.seqs())
+    }
+
     /// Whether some of those seqs are in gaps.
     pub(crate) fn has_gaps(&self) -> bool {
         self.summary.missing(self.name.base_seq) > 0
@@ -141,6 +146,20 @@ impl SealedFile {
     #[allow(dead_code, reason = "the format has it; proofs, repair and field scans are to come")]
     pub(crate) fn footer_damage(&self) -> Option<&Damage> {
         self.footer_damage.as_ref()
+    }
+
+    /// Whether what is left of the footer says that the blocks that were found are all there were.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn is_end_known(&self) -> Result<bool> {
+        /// Bytes of a summary that blocks tell: all but those of the bodies.
+        const TOLD_BYTES: usize = 32;
+        if self.footer_damage.is_none() || self.stored_table()?.is_ok() || self.blocks_end() == Some(self.walk()?.end) {
+            return Ok(true);
+        }
+        // One that says the same as the blocks is there by no chance, though its checksum can't be found.
+        Ok(self.opened.ends_with(&self.summary.encode()[..TOLD_BYTES]))
     }
 
     /// The hash tree before the first record and after the last.

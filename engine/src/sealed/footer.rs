@@ -3,6 +3,7 @@
 use super::bytes::Fields;
 use crate::merkle::{Frontier, HASH_BYTES, Hash, NODE_LEAVES};
 use crate::{FileId, Incarnation};
+use std::ops::Range;
 
 /// What a sealed segment holds, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,10 +139,23 @@ impl MerkleEnds {
         sound.then_some(Self { start, end })
     }
 
-    /// How many nodes over aligned leaves the segment completes.
+    /// How many nodes over aligned leaves are kept of those that the segment completes.
     pub(crate) fn node_count(&self) -> u64 {
-        self.end.size() / NODE_LEAVES - self.start.size() / NODE_LEAVES
+        node_count(self.start.size()..self.end.size())
     }
+}
+
+/// Most seqs of a segment whose nodes are kept: those that its index can tell apart.
+const NODES_SPAN_MAX: u64 = annals_index::RECORDS_MAX as u64;
+
+/// Whether nodes are kept of a segment with these seqs. One with more has a gap that few bytes tell of.
+pub(crate) fn keeps_nodes(seqs: Range<u64>) -> bool {
+    seqs.end - seqs.start <= NODES_SPAN_MAX
+}
+
+/// How many nodes over aligned leaves are kept of a segment with these seqs.
+pub(crate) fn node_count(seqs: Range<u64>) -> u64 {
+    if keeps_nodes(seqs.clone()) { seqs.end / NODE_LEAVES - seqs.start / NODE_LEAVES } else { 0 }
 }
 
 /// The nodes that a segment completes, from a footer section.

@@ -126,6 +126,11 @@ impl Opened {
         }
     }
 
+    /// Whether these bytes stand near the end of the file.
+    pub(super) fn ends_with(&self, bytes: &[u8]) -> bool {
+        self.tail.windows(bytes.len().max(1)).any(|window| window == bytes)
+    }
+
     /// Where from `offset` on bytes may be other than zero.
     pub(super) fn data_from(&self, offset: u64) -> Result<u64> {
         self.file.data_from(offset).map_err(Error::io("read", self.path.clone()))

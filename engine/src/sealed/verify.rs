@@ -3,7 +3,7 @@
 use super::block::BlockHeader;
 use super::codec::BlockBuf;
 use super::file::SealedFile;
-use super::footer::{Runs, Source, Summary};
+use super::footer::{Runs, Source, Summary, node_count};
 use super::layout::{Directory, TRAILER_BYTES, Tag};
 use super::table::{BlockEntry, Table};
 use crate::error::{Damage, Error, Result};
@@ -51,6 +51,9 @@ impl SealedFile {
 fn push_gap(tree: &mut Prover, gap: &Gap, log_id: &LogId, incarnation: Incarnation) {
     match gap.dropped {
         Some(drops) => tree.record(leaf_hash(log_id, &drops.record(gap.first_seq, incarnation, &drops.encode()))),
+        None if Gap::is_wide(gap.end_seq - gap.first_seq) => {
+            tree.wide_gap(leaf_hash(log_id, &Gap::wide_leaf(incarnation)), gap.end_seq - gap.first_seq);
+        }
         None => {
             let leaf = |seq| leaf_hash(log_id, &Gap::leaf(seq, incarnation));
             (gap.first_seq..gap.end_seq).for_each(|seq| tree.gap(leaf(seq)));
@@ -123,7 +126,10 @@ impl Pass<'_> {
         let stated = file.merkle().ok();
         let base_seq = file.seqs().start;
         let begin = start.or(stated.as_ref().map(|ends| &ends.start)).filter(|start| start.size() == base_seq);
+        let expected = node_count(base_seq..walk.table.end_seq(base_seq));
+        // Without any, they need not be computed.
         let nodes = file.nodes().ok().map(|(_, nodes)| nodes);
+        let nodes = nodes.filter(|nodes| !nodes.is_empty() && nodes.len() as u64 == expected);
         let mut found = Found {
             table: walk.table.clone(),
             runs: walk.runs.clone(),
@@ -237,7 +243,10 @@ impl Pass<'_> {
             }
             Tag::NODES => {
                 let nodes = super::footer::decode_nodes(bytes);
-                let count = self.file.merkle().ok().map(|ends| ends.node_count());
+                let count = match self.lost {
+                    true => self.file.merkle().ok().map(|ends| ends.node_count()),
+                    false => Some(node_count(base_seq..found.summary.end_seq)),
+                };
                 nodes.is_some_and(|nodes| {
                     count.is_none_or(|count| count == nodes.len() as u64)
                         && (self.lost || found.proof.as_ref().is_none_or(|proof| proof.nodes_agree))

@@ -5,7 +5,7 @@ use super::block::{BlockHeader, CODEC_COLUMNS, CODEC_DROPPED, CODEC_GAP, CODEC_R
 use super::bytes::Salt;
 use super::columns::ColumnsBuilder;
 use super::dictionary::{bytes_max, encode_copy};
-use super::footer::{MerkleEnds, Runs, Source, Summary};
+use super::footer::{MerkleEnds, Runs, Source, Summary, keeps_nodes};
 use super::layout::{Directory, Section, TRAILER_BYTES, Tag, Trailer, sealed_header};
 use super::parity;
 use super::rows::{RECORDS_MAX, RowsBuilder};
@@ -13,12 +13,13 @@ use super::shared::FileDictionary;
 use super::table::{BlockEntry, Table};
 use crate::error::{Damage, Error, Result};
 use crate::gap::Gap;
-use crate::merkle::{Frontier, Hash, UNKNOWN_NODE, leaf_hash};
+use crate::merkle::{Frontier, Hash, NODE_LEAVES, UNKNOWN_NODE, leaf_hash};
 use crate::record::{KEY_BYTES_MAX, RECORD_BYTES_MAX, StoredRecord};
 use crate::storage::{File, write_all_at};
 use crate::{Incarnation, LogId};
 use annals_index::{FileHeader, HEADER_BYTES};
 use std::io;
+use std::ops::Range;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
@@ -210,18 +211,31 @@ impl<'a> SealedWriter<'a> {
                 run: self.block_run.take(),
             };
             self.write_block(&header, &payload)?;
-        }
-        match gap.dropped {
-            Some(drops) => self.leaf(&drops.record(gap.first_seq, incarnation, &payload)),
-            None => {
-                for seq in gap.first_seq..gap.end_seq {
-                    self.over_gap = true;
-                    self.leaf(&Gap::leaf(seq, incarnation));
-                }
+            self.summary.end_seq = header.end_seq();
+            match gap.dropped {
+                Some(drops) => self.leaf(&drops.record(gap.first_seq, incarnation, &payload)),
+                None => self.gap_leaves(header.first_seq..header.end_seq(), incarnation),
             }
         }
-        self.summary.end_seq = gap.end_seq;
         Ok(())
+    }
+
+    /// Adds the leaves of a gap's block.
+    fn gap_leaves(&mut self, seqs: Range<u64>, incarnation: Incarnation) {
+        let count = seqs.end - seqs.start;
+        if !Gap::is_wide(count) {
+            for seq in seqs {
+                self.over_gap = true;
+                self.leaf(&Gap::leaf(seq, incarnation));
+            }
+            return;
+        }
+        let keeps = keeps_nodes(self.header.base_seq..seqs.end);
+        let (leaf, nodes) = (leaf_hash(&self.log_id, &Gap::wide_leaf(incarnation)), &mut self.nodes);
+        self.end.push_run(leaf, count, &mut |hash, times| {
+            nodes.extend((0..times).filter(|_| keeps).map(|_| Node { hash, over_gap: true }));
+        });
+        self.over_gap = !self.end.size().is_multiple_of(NODE_LEAVES);
     }
 
     fn is_new_run(&self, incarnation: Incarnation) -> bool {
@@ -311,6 +325,9 @@ impl<'a> SealedWriter<'a> {
     /// The bytes of the nodes. `stated` is set if leaves are lost, and holds the nodes if those are known.
     fn take_nodes(&mut self, stated: Option<Option<&[Hash]>>) -> Vec<u8> {
         let own = std::mem::take(&mut self.nodes);
+        if !keeps_nodes(self.header.base_seq..self.summary.end_seq) {
+            return Vec::new();
+        }
         match stated {
             Some(Some(known)) => known.concat(),
             Some(None) => own.iter().flat_map(|node| if node.over_gap { UNKNOWN_NODE } else { node.hash }).collect(),

@@ -95,11 +95,12 @@ impl Storage for DirStorage {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(RealFile::new(open_file(OpenOptions::new().read(true), &self.path(name))?)))
+        Ok(Arc::new(RealFile::new(open_file(OpenOptions::new().read(true), &self.path(name), Links::Followed)?)))
     }
 
     fn open_write(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(RealFile::new(open_file(OpenOptions::new().read(true).write(true), &self.path(name))?)))
+        let mut options = OpenOptions::new();
+        Ok(Arc::new(RealFile::new(open_file(options.read(true).write(true), &self.path(name), Links::Refused)?)))
     }
 
     #[cfg(target_os = "linux")]
@@ -107,7 +108,7 @@ impl Storage for DirStorage {
         use rustix::fs::OFlags;
         self.check_writer()?;
         let durable = if durable { OFlags::DSYNC } else { OFlags::empty() };
-        let flags = OFlags::DIRECT | OFlags::NONBLOCK | durable;
+        let flags = OFlags::DIRECT | OFlags::NONBLOCK | OFlags::NOFOLLOW | durable;
         let mut options = OpenOptions::new();
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits() as i32);
         Ok(Arc::new(RealFile::new(options.write(true).open(self.path(name))?)))
@@ -124,7 +125,7 @@ impl Storage for DirStorage {
     }
 
     fn map(&self, name: &str) -> io::Result<Bytes> {
-        let file = open_file(OpenOptions::new().read(true), &self.path(name))?;
+        let file = open_file(OpenOptions::new().read(true), &self.path(name), Links::Followed)?;
         match self.map_files {
             true => Bytes::map(&file),
             false => Bytes::read(&file),
@@ -181,7 +182,8 @@ impl Storage for DirStorage {
 
     fn lock(&self, name: &str, holder: &str) -> io::Result<Box<dyn Lock>> {
         let path = self.path(name);
-        let mut file = open_file(OpenOptions::new().read(true).write(true).create(true).truncate(false), &path)?;
+        let mut options = OpenOptions::new();
+        let mut file = open_file(options.read(true).write(true).create(true).truncate(false), &path, Links::Refused)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -264,19 +266,37 @@ fn names_in(path: &Path, is_wanted: impl Fn(&fs::FileType) -> bool) -> io::Resul
     Ok(names)
 }
 
+/// What to do where a name only leads to a file elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Links {
+    /// Sealed segments may be kept on another disk.
+    Followed,
+    /// What is written to is never somebody else's file.
+    Refused,
+}
+
 /// Opens a regular file. Whatever else has its name, a pipe or a device, is refused, and nobody waits for its other end.
-fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<fs::File> {
+fn open_file(options: &mut OpenOptions, path: &Path, links: Links) -> io::Result<fs::File> {
+    let refuses = links == Links::Refused;
     #[cfg(target_os = "linux")]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(options, rustix::fs::OFlags::NONBLOCK.bits() as i32);
-    let refused = || refused("it is not a regular file");
+    {
+        use rustix::fs::OFlags;
+        let flags = OFlags::NONBLOCK | if refuses { OFlags::NOFOLLOW } else { OFlags::empty() };
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.bits() as i32);
+    }
     // Looked at before, since opening a device may do something; and after, since it may have been exchanged.
-    match fs::metadata(path) {
-        Ok(metadata) if !metadata.is_file() => return Err(refused()),
+    match if refuses { fs::symlink_metadata(path) } else { fs::metadata(path) } {
+        Ok(found) if found.is_symlink() => {
+            return Err(refused("it is a symbolic link, and what it leads to is not written to: remove the link"));
+        }
+        Ok(found) if !found.is_file() => return Err(refused(NO_FILE)),
         _ => {}
     }
     let file = options.open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(refused()) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(refused(NO_FILE)) }
 }
+
+const NO_FILE: &str = "it is not a regular file";
 
 #[derive(Debug)]
 struct RealLock {
@@ -458,7 +478,7 @@ fn identify(_metadata: &fs::Metadata) -> Option<(u64, u64)> {
 
 #[cfg(unix)]
 fn is_same_file(file: &fs::File, path: &Path) -> io::Result<bool> {
-    Ok(identify(&file.metadata()?) == identify(&fs::metadata(path)?))
+    Ok(identify(&file.metadata()?) == identify(&fs::symlink_metadata(path)?))
 }
 
 /// Elsewhere an open, locked file can't be removed.

@@ -127,7 +127,8 @@ impl Shared {
         is_open.then(|| Lease::new(self, &mut state, name, false))
     }
 
-    /// Does something with every log that is open. Returns the first failure, after all others.
+    /// Does something with every log that is open, or is about to be. Those that are being closed are waited for: then all
+    /// that was appended to them is durable. Returns the first failure, after all others.
     pub(super) fn each_open(&self, act: impl Fn(&Log) -> Result<()>) -> Result<()> {
         let state = self.lock();
         if state.closed {
@@ -140,8 +141,23 @@ impl Shared {
         });
         drop(state);
         names.iter().fold(failed.map_or(Ok(()), Err), |outcome, name| {
-            outcome.and(self.lease_open(name).map_or(Ok(()), |lease| act(&lease)))
+            let settled = self.lease_settled(name);
+            outcome.and(settled.and_then(|lease| lease.map_or(Ok(()), |lease| act(&lease))))
         })
+    }
+
+    /// The log of a stream, if it is open once nobody opens or closes it any more.
+    fn lease_settled<'a>(&'a self, name: &'a StreamName) -> Result<Option<Lease<'a>>> {
+        let mut state = self.lock();
+        // Who opens or closes a log waits for nobody's lease.
+        while matches!(state.slots.get(name), Some(Slot::Moving)) {
+            state = self.wait(state);
+        }
+        match state.slots.get(name) {
+            Some(Slot::Open(_)) => Ok(Some(Lease::new(self, &mut state, name, false))),
+            Some(Slot::Failed(error)) => Err(error.clone()),
+            Some(Slot::Moving) | None => Ok(None),
+        }
     }
 
     /// Closes the streams that nobody has used for long.

@@ -146,8 +146,8 @@ impl<'a> Appender<'a> {
             match self.append() {
                 Ok(()) => refused = 0,
                 // Nothing was written: it may be tried again.
-                Err(Error::DiskFull { .. }) if refused < 20 => refused += 1,
-                Err(error @ Error::DiskFull { .. }) => return Err(error),
+                Err(Error::DiskFull { .. } | Error::OutOfFiles { .. }) if refused < 20 => refused += 1,
+                Err(error @ (Error::DiskFull { .. } | Error::OutOfFiles { .. })) => return Err(error),
                 Err(error) => {
                     self.stays_poisoned(&error);
                     return Err(error);

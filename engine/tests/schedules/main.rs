@@ -16,15 +16,17 @@ use std::path::Path;
 
 type Scenario = fn();
 
-const SCENARIOS: [(&str, Scenario); 13] = [
+const SCENARIOS: [(&str, Scenario); 15] = [
     ("group_commit", writing::group_commit),
     ("append_and_close", writing::append_and_close),
     ("failing_disk", writing::failing_disk),
+    ("failing_sync_aside", writing::failing_sync_aside),
     ("roll_and_seal", writing::roll_and_seal),
     ("queue_full", writing::queue_full),
     ("buffered_interval", writing::buffered_interval),
     ("maintain_and_seal", writing::maintain_and_seal),
     ("streams_come_and_go", streams::come_and_go),
+    ("sync_beside_closing", streams::sync_beside_closing),
     ("publication", reading::publication),
     ("seal_under_readers", reading::seal_under_readers),
     ("attached", reading::attached),

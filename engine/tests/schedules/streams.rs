@@ -2,7 +2,7 @@
 
 use crate::ledger::below;
 use annals::storage::sim::{Loss, SimDisk};
-use annals::{Background, Options, Query, Store, StoreOptions, StoreReader};
+use annals::{Background, Durability, Options, Query, Store, StoreOptions, StoreReader};
 use shuttle::thread;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -70,4 +70,25 @@ pub(crate) fn come_and_go() {
     assert_eq!(all.len(), 6);
     check(&disk, &all);
     assert!(options.open_or_create_on(disk.storage()).unwrap().recoveries().is_empty());
+}
+
+/// Another stream takes the place of the one that was appended to, while all is synced: that is done when it is closed.
+pub(crate) fn sync_beside_closing() {
+    let disk = SimDisk::new(7);
+    let hour = Duration::from_secs(3_600);
+    let streams = Options::new().segment_bytes(64 << 10).durability(Durability::Buffered { interval: hour });
+    let options = StoreOptions::new().streams(streams).open_streams(2).background(Background::Manual);
+    let store = options.open_or_create_on(disk.storage()).unwrap();
+    let acknowledged = Acknowledged::default();
+    append(&store, &acknowledged, "a", 1);
+    append(&store, &acknowledged, "b", 2);
+    thread::scope(|scope| {
+        scope.spawn(|| append(&store, &acknowledged, "c", 3));
+        scope.spawn(|| {
+            let before = acknowledged.lock().unwrap().clone();
+            store.sync().unwrap();
+            check(&disk.crash(Loss::Everything, 0), &before);
+        });
+    });
+    store.close().unwrap();
 }

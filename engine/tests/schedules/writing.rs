@@ -87,6 +87,27 @@ pub(crate) fn failing_disk() {
     ledger.check_crash(&disk, 0);
 }
 
+/// The sync that nobody waits for fails: nobody's sync after it proves anything, as it would succeed.
+pub(crate) fn failing_sync_aside() {
+    let options = small(false).background(Background::Manual).durability(Durability::Written);
+    let (disk, ledger, log) = open(options);
+    ledger.append(&log, 2, 20, Durability::Written).unwrap();
+    let end = log.next_seq();
+    disk.fail_at(disk.calls(), Fault::Io, false);
+    thread::scope(|scope| {
+        scope.spawn(|| assert!(log.maintain().is_err()));
+        for _ in 0..2 {
+            scope.spawn(|| {
+                if log.sync().is_ok() {
+                    ledger.check_crash(&disk, end);
+                }
+            });
+        }
+    });
+    assert!(log.close().is_err());
+    ledger.check_crash(&disk, 0);
+}
+
 /// Every append begins another segment, which may have to wait for sealing; others append and seal meanwhile.
 pub(crate) fn roll_and_seal() {
     let (disk, ledger, log) = open(small(true).durability(any_durability()));

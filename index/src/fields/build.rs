@@ -3,8 +3,10 @@
 use super::bits::width;
 use super::list::{self, ListId};
 use super::page::{self, PageId, Widths};
-use super::{DIRECTORY_FIELD, FIELDS_MAX, Field, FieldsBinding, HIGH_BITS, LIST_ALIGN, LIST_MIN, PAGE_ENTRIES};
-use super::{checksum, fields_header, place};
+use super::{
+    DIRECTORY_BYTES_MAX, DIRECTORY_FIELD, FIELDS_MAX, Field, FieldsBinding, HIGH_BITS, LIST_ALIGN, LIST_MIN,
+    PAGE_BYTES_MAX, PAGE_ENTRIES, checksum, fields_header, place,
+};
 use crate::header::{FileHeader, HEADER_BYTES};
 use crate::segment::IndexError;
 
@@ -91,6 +93,9 @@ impl FieldsBuilder {
             bodies.push((entries.pages, entries.lists));
         }
         let directory_len = directory(&fields).len() + CRC_BYTES;
+        if directory_len > DIRECTORY_BYTES_MAX {
+            return unindexable("more values than a directory has room for");
+        }
         let mut at = (HEADER_BYTES + directory_len) as u64;
         for field in &mut fields {
             field.pages_at = at.next_multiple_of(LIST_ALIGN);
@@ -142,7 +147,7 @@ struct Encoded {
     lists: Vec<u8>,
 }
 
-/// The pages and lists of one field.
+/// The pages and lists of one field; none if hashes crowd in one page, and so the field is left out.
 fn encode(salt: u32, field: u32, mut postings: Vec<Posting>, records: u32) -> Result<Encoded, IndexError> {
     let too_long = IndexError::Unindexable { what: "lists that are too long" };
     postings.sort_unstable();
@@ -176,7 +181,11 @@ fn encode(salt: u32, field: u32, mut postings: Vec<Posting>, records: u32) -> Re
         let (own, later) = rest.split_at(here);
         placed.clear();
         placed.extend(own.iter().map(|(hash, value)| (place(*hash, page_count, HIGH_BITS + widths.low).1, *value)));
+        let page_at = encoded.pages.len();
         page::encode(PageId { salt, field, number }, &placed, widths, &mut encoded.pages);
+        if encoded.pages.len() - page_at > PAGE_BYTES_MAX {
+            return Ok(Encoded::default());
+        }
         encoded.page_offsets.push(u32::try_from(encoded.pages.len()).map_err(|_| too_long.clone())?);
         rest = later;
     }

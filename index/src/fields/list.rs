@@ -1,7 +1,7 @@
 //! Lists: the records of a value that many have, as a bitmap or as packed gaps, whichever is smaller.
 
 use super::bits::{BitWriter, packed_len, unpack, width};
-use super::records::Records;
+use super::records::{Records, RecordsBuilder};
 use super::{LIST_ALIGN, checksum};
 
 /// Bytes of a list before its payload.
@@ -76,6 +76,11 @@ fn pack_gaps(records: &[u32], out: &mut Vec<u8>) {
     }
 }
 
+/// Most bytes of a list's payload in a segment of so many records: those of a bitmap.
+pub(super) fn payload_max(of: u32) -> u64 {
+    u64::from(of).div_ceil(8)
+}
+
 /// What a list says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ListHeader {
@@ -120,14 +125,10 @@ impl ListHeader {
 }
 
 fn unpack_gaps(count: usize, mut bytes: &[u8], of: u32) -> Option<Records> {
-    // A byte stands for 128 gaps at most, so memory is bounded by what is there.
-    if count.div_ceil(GAPS_TOGETHER) > bytes.len() {
-        return None;
-    }
-    let mut records = Vec::with_capacity(count);
-    let mut next = 0u32;
-    while records.len() < count {
-        let here = (count - records.len()).min(GAPS_TOGETHER);
+    let mut records = RecordsBuilder::new(count, of);
+    let (mut next, mut left) = (0u32, count);
+    while left > 0 {
+        let here = left.min(GAPS_TOGETHER);
         let (&bits, rest) = bytes.split_first()?;
         let bits = u32::from(bits);
         if bits > 32 {
@@ -139,9 +140,9 @@ fn unpack_gaps(count: usize, mut bytes: &[u8], of: u32) -> Option<Records> {
             records.push(record);
             next = record + 1;
         }
-        bytes = rest;
+        (bytes, left) = (rest, left - here);
     }
-    bytes.is_empty().then(|| Records::sorted(records, of))
+    bytes.is_empty().then(|| records.finish())
 }
 
 #[cfg(test)]

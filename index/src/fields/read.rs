@@ -4,11 +4,14 @@ use super::build::CRC_BYTES;
 use super::list::{self, ListHeader, ListId};
 use super::page::{Page, PageId, Widths};
 use super::records::Records;
-use super::{DIRECTORY_AT, DIRECTORY_FIELD, FIELDS_MAX, Field, FieldsBinding, HIGH_BITS, KEYS_MAX, LIST_ALIGN};
-use super::{PATH_BYTES_MAX, RECORDS_AT, SOURCE_BYTES_AT, SOURCE_CRC_AT, SOURCE_ID_AT, checksum, place};
+use super::{
+    DIRECTORY_AT, DIRECTORY_BYTES_MAX, DIRECTORY_FIELD, FIELDS_MAX, Field, FieldsBinding, HIGH_BITS, KEYS_MAX,
+    LIST_ALIGN, PAGE_BYTES_MAX, PATH_BYTES_MAX, RECORDS_AT, SOURCE_BYTES_AT, SOURCE_CRC_AT, SOURCE_ID_AT, checksum,
+    place,
+};
 use crate::bytes::Bytes;
 use crate::header::{FileHeader, FileKind, HEADER_BYTES};
-use crate::segment::IndexError;
+use crate::segment::{IndexError, RECORDS_MAX};
 use std::io;
 
 /// Where an index file is read from.
@@ -94,10 +97,16 @@ impl<S: ReadAt> FieldsReader<S> {
         if let Some((what, _)) = matches.into_iter().find(|(_, same)| !same) {
             return Err(IndexError::Foreign { what }.into());
         }
+        if expected.records > RECORDS_MAX {
+            return Err(IndexError::Contradiction { what: "more records than an index tells apart" }.into());
+        }
         let directory_len = u64::from(u32_at(DIRECTORY_AT));
         if directory_len < CRC_BYTES as u64 || directory_len > len - HEADER_BYTES as u64 {
             let expected = HEADER_BYTES as u64 + directory_len;
             return Err(IndexError::BadLength { expected, found: len }.into());
+        }
+        if directory_len > DIRECTORY_BYTES_MAX as u64 {
+            return Err(IndexError::Contradiction { what: "a directory larger than any may be" }.into());
         }
         let mut directory = vec![0; directory_len as usize];
         source.read_at(&mut directory, HEADER_BYTES as u64)?;
@@ -191,6 +200,7 @@ impl<S: ReadAt> FieldsReader<S> {
         let damaged = || IndexError::Contradiction { what: "a page that doesn't match its checksum" };
         let field = &self.fields[number];
         let bounds = field.pages.get(page as usize).zip(field.pages.get(page as usize + 1));
+        let bounds = bounds.filter(|(from, to)| (**to - **from) as usize <= PAGE_BYTES_MAX);
         let (&from, &to) = bounds.ok_or_else(damaged)?;
         bytes.resize((to - from) as usize, 0);
         self.source.read_at(bytes, field.pages_at + u64::from(from))?;
@@ -209,6 +219,7 @@ impl<S: ReadAt> FieldsReader<S> {
         let field = &self.fields[number];
         let id = ListId { salt: self.salt, field: number as u32, offset };
         let room = field.lists_len.checked_sub(offset + list::HEADER_BYTES as u64).ok_or_else(damaged)?;
+        let room = room.min(list::payload_max(self.records));
         let mut header = [0; list::HEADER_BYTES];
         self.source.read_at(&mut header, field.lists_at() + offset)?;
         let header = ListHeader::decode(id, &header).filter(|header| u64::from(header.payload_len) <= room);

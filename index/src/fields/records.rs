@@ -23,19 +23,9 @@ impl Records {
     pub fn new(mut records: Vec<u32>, of: u32) -> Self {
         records.sort_unstable();
         records.dedup();
-        Self::sorted(records, of)
-    }
-
-    /// As [`Records::new`], of records that are in order.
-    pub(super) fn sorted(records: Vec<u32>, of: u32) -> Self {
-        if records.len() < of as usize / 32 {
-            return Self(Form::Few(records));
-        }
-        let mut bits = vec![0u64; (of as usize).div_ceil(64)];
-        for record in records.into_iter().filter(|record| *record < of) {
-            bits[record as usize / 64] |= 1 << (record % 64);
-        }
-        Self(Form::Many(bits))
+        let mut builder = RecordsBuilder::new(records.len(), of);
+        records.into_iter().filter(|record| *record < of).for_each(|record| builder.push(record));
+        builder.finish()
     }
 
     /// The set that a bitmap tells, a bit for each record from the lowest of each byte on.
@@ -134,6 +124,32 @@ impl Records {
                 Form::Few(few)
             }
         })
+    }
+}
+
+/// Puts a set together in the form that it will have, so that it takes no more memory meanwhile.
+#[derive(Debug)]
+pub(super) struct RecordsBuilder(Form);
+
+impl RecordsBuilder {
+    /// For a set of `count` of `of` records.
+    pub(super) fn new(count: usize, of: u32) -> Self {
+        Self(match count < of as usize / 32 {
+            true => Form::Few(Vec::with_capacity(count)),
+            false => Form::Many(vec![0; (of as usize).div_ceil(64)]),
+        })
+    }
+
+    /// Adds a record, which is one of those, and later than those before it.
+    pub(super) fn push(&mut self, record: u32) {
+        match &mut self.0 {
+            Form::Few(records) => records.push(record),
+            Form::Many(bits) => bits[record as usize / 64] |= 1 << (record % 64),
+        }
+    }
+
+    pub(super) fn finish(self) -> Records {
+        Records(self.0)
     }
 }
 

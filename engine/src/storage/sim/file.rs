@@ -1,7 +1,11 @@
 //! One file of a simulated disk: what is seen of it, what of that is durable, and what has changed in between.
 
 use super::random::Random;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// What a disk writes as one.
+pub(super) const SECTOR_BYTES: usize = 512;
 
 /// A change of a file that is not durable yet.
 #[derive(Debug, Clone)]
@@ -75,14 +79,26 @@ impl FileState {
         self.pending.clear();
     }
 
-    /// What a failed sync does on Linux: its pages count as clean from now on. Some of them may have been written; the
-    /// others never will be, though they are still seen.
+    /// What a failed sync does on Linux: its pages count as clean from now on. Some of their sectors may have been written, as
+    /// they are seen; the others never will be, though they are still seen.
     pub(super) fn fail_sync(&mut self, random: &mut Random) {
         self.forgotten |= !self.pending.is_empty();
-        let some = random.flip();
+        let (some, durable) = (random.flip(), Arc::make_mut(&mut self.durable));
+        let mut sectors = BTreeSet::new();
         for change in std::mem::take(&mut self.pending) {
-            if some && random.flip() {
-                change.apply(Arc::make_mut(&mut self.durable));
+            match &change.kind {
+                ChangeKind::Grow { .. } if some && random.flip() => change.apply(durable),
+                ChangeKind::Grow { .. } => {}
+                ChangeKind::Write { offset, .. } => {
+                    sectors.extend(offset / SECTOR_BYTES..change.end().div_ceil(SECTOR_BYTES))
+                }
+            }
+        }
+        for sector in sectors.into_iter().filter(|_| some) {
+            if random.flip() {
+                let end = ((sector + 1) * SECTOR_BYTES).min(self.live.len());
+                durable.resize(durable.len().max(end), 0);
+                durable[sector * SECTOR_BYTES..end].copy_from_slice(&self.live[sector * SECTOR_BYTES..end]);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What a crash leaves of a simulated disk.
 
-use super::file::{ChangeKind, FileState};
+use super::file::{ChangeKind, FileState, SECTOR_BYTES};
 use super::names::{Directory, Names, folder_of, is_within};
 use super::random::Random;
 use super::world::World;
@@ -97,7 +97,7 @@ fn after_crash(file: &FileState, loss: Loss, last: u64, random: &mut Random) -> 
 
 /// Of each unit the bytes of some moment.
 fn torn(file: &FileState, random: &mut Random) -> Vec<u8> {
-    let unit = if random.flip() { 512 } else { 4096 };
+    let unit = if random.flip() { SECTOR_BYTES } else { 4096 };
     // How many of eight units have all their changes: one lost sector in a long write is another case than one kept.
     let complete = [0, 1, 4, 7][random.below(4) as usize];
     let salt = random.next();
