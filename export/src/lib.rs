@@ -43,6 +43,7 @@ mod rows;
 mod schema;
 mod seqs;
 mod sink;
+mod stream_names;
 
 pub use dataset::{DatasetReport, DatasetSink, MANIFEST_NAME, PartReport, SCHEMA_VERSION};
 pub use error::ExportError;

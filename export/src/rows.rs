@@ -4,11 +4,9 @@ use crate::Plan;
 use crate::cells::{CellError, Cells};
 use crate::keys::Keys;
 use crate::schema::timestamp_type;
+use crate::stream_names::StreamNames;
 use annals::msgpack::{MsgPackError, Reader, Token};
-use arrow::array::{
-    ArrayRef, Int64Builder, RecordBatch, StringBuilder, StringDictionaryBuilder, TimestampMicrosecondBuilder,
-};
-use arrow::datatypes::Int32Type;
+use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::error::ArrowError;
 use std::sync::Arc;
 
@@ -25,9 +23,7 @@ pub(crate) struct Rows {
     plan: Plan,
     keys: Keys,
     columns: Vec<Cells>,
-    /// The stream of the next record.
-    stream: String,
-    streams: StringDictionaryBuilder<Int32Type>,
+    streams: StreamNames,
     seqs: Int64Builder,
     times: TimestampMicrosecondBuilder,
     extra: Extra,
@@ -48,8 +44,7 @@ impl Rows {
         Self {
             keys: Keys::new(plan.columns().iter().map(|column| column.key.as_str())),
             columns: columns.collect(),
-            stream: String::new(),
-            streams: StringDictionaryBuilder::new(),
+            streams: StreamNames::new(),
             seqs: Int64Builder::new(),
             times: TimestampMicrosecondBuilder::new().with_data_type(timestamp_type()),
             extra: Extra::default(),
@@ -83,7 +78,7 @@ impl Rows {
 
     /// The records from here on are those of this stream.
     pub(crate) fn begin_stream(&mut self, stream: &str) {
-        stream.clone_into(&mut self.stream);
+        self.streams.begin(stream);
     }
 
     /// Adds one record. After an error the batch is of no use.
@@ -100,8 +95,7 @@ impl Rows {
         }
         reader.finish()?;
         if self.plan.has_stream() {
-            // A batch has so few rows that no number of a stream in it is too large.
-            self.streams.append_value(&self.stream);
+            self.streams.push();
         }
         self.seqs.append_value(seq);
         self.times.append_value(timestamp_us);
@@ -161,7 +155,7 @@ impl Rows {
         self.bytes = 0;
         let mut arrays: Vec<ArrayRef> = Vec::new();
         if self.plan.has_stream() {
-            arrays.push(Arc::new(self.streams.finish()));
+            arrays.push(self.streams.take()?);
         }
         arrays.extend([Arc::new(self.seqs.finish()) as ArrayRef, Arc::new(self.times.finish())]);
         for cells in &mut self.columns {

@@ -6,7 +6,7 @@ use annals_export::{
     DatasetReport, DatasetSink, ExportError, ExportOptions, FileSink, MANIFEST_NAME, META_NAME, Plan, StreamReport,
     StreamSink,
 };
-use arrow::array::{Array, AsArray, StringArray};
+use arrow::array::{AsArray, StringArray};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use common::{body, json, read, shape};
 use parquet::file::reader::{FileReader, SerializedFileReader};

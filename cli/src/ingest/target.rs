@@ -107,6 +107,9 @@ impl<'a> Pending<'a> {
     /// Sees to it that the stream that a record names is there, before the record waits for it: a store takes only so many.
     pub(super) fn admit(&mut self, stream: Option<&StreamName>) -> annals::Result<()> {
         let (Target::By(store, _), Some(name)) = (&self.target, stream) else { return Ok(()) };
+        if self.known.is_empty() {
+            self.known.extend(store.streams()?);
+        }
         if !self.known.contains(name) {
             store.stream(name.as_str())?.with(|_| Ok(()))?;
             self.known.insert(name.clone());
