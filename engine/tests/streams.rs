@@ -685,3 +685,28 @@ fn threads_create_as_many_streams_as_there_may_be_and_no_more() {
     assert_eq!(created.len(), 23);
     assert_eq!(names(&store).into_iter().collect::<BTreeSet<_>>(), created);
 }
+
+#[test]
+fn a_place_that_was_reserved_is_kept_for_its_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = few(2).streams_max(2).open_or_create(dir.path()).unwrap();
+    let stream = |name: &str| store.stream(name).unwrap();
+    stream("a").append(&event(0)).unwrap();
+    for _ in 0..2 {
+        stream("a").reserve().unwrap();
+        stream("b").reserve().unwrap();
+        assert!(matches!(stream("c").reserve(), Err(Error::TooManyStreams { most: 2, .. })));
+        assert!(matches!(stream("c").append(&event(1)), Err(Error::TooManyStreams { .. })));
+    }
+    assert_eq!(names(&store), ["a"], "nothing is created");
+    stream("b").append(&event(2)).unwrap();
+    stream("b").reserve().unwrap();
+    assert!(matches!(stream("c").append(&event(3)), Err(Error::TooManyStreams { .. })));
+    store.close().unwrap();
+    // A place that nobody came to take is free again.
+    let store = few(2).streams_max(3).open(dir.path()).unwrap();
+    store.stream("d").unwrap().reserve().unwrap();
+    store.close().unwrap();
+    let store = few(2).streams_max(3).open(dir.path()).unwrap();
+    store.stream("c").unwrap().append(&event(4)).unwrap();
+}

@@ -55,7 +55,7 @@ impl Keyed {
 /// Records on their way to a target: those for each stream are a batch of their own.
 pub(super) struct Pending<'a> {
     target: Target<'a>,
-    /// Streams that are known to be there.
+    /// Streams that have a place.
     known: BTreeSet<StreamName>,
     /// `None` stands for a log that is no stream.
     waiting: BTreeMap<Option<StreamName>, Waiting>,
@@ -104,14 +104,12 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// Sees to it that the stream that a record names is there, before the record waits for it: a store takes only so many.
+    /// Sees to it that the stream that a record names is there or can be created, before the record waits for it: a store takes
+    /// only so many.
     pub(super) fn admit(&mut self, stream: Option<&StreamName>) -> annals::Result<()> {
         let (Target::By(store, _), Some(name)) = (&self.target, stream) else { return Ok(()) };
-        if self.known.is_empty() {
-            self.known.extend(store.streams()?);
-        }
         if !self.known.contains(name) {
-            store.stream(name.as_str())?.with(|_| Ok(()))?;
+            store.stream(name.as_str())?.reserve()?;
             self.known.insert(name.clone());
         }
         Ok(())

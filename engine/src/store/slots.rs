@@ -201,6 +201,11 @@ impl Shared {
         outcome.and(failed.map_or(Ok(()), Err))
     }
 
+    /// Sees to it that the stream `name` can be created, if it isn't there.
+    pub(super) fn reserve(&self, name: &StreamName) -> Result<()> {
+        self.census.reserve(&*self.storage, name, self.options.streams_max)
+    }
+
     pub(super) fn recoveries(&self) -> Vec<(StreamName, RecoveryReport)> {
         self.lock().recoveries.clone().into_iter().collect()
     }
