@@ -3,7 +3,7 @@
 use annals::{Condition, FieldPath, Options, Query, ScanRange};
 
 /// The option that selects records by a condition.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct WhereArgs {
     /// Only records for which this holds, such as 'status = "failed" and not exists(user.name)'; given more than once, all
     /// of them

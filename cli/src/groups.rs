@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
 
-use annals::{FieldPath, FieldStatistics, Group, GroupKey, Statistics, Value};
+use annals::{FieldPath, FieldStatistics, Group, GroupKey, Value};
 use clap::ValueEnum;
 
 use crate::output::{count, grid};
@@ -125,11 +125,11 @@ pub(crate) struct Groups<'a> {
 }
 
 impl Groups<'_> {
-    pub(crate) fn text(&self, statistics: &Statistics, format: GroupFormat) -> String {
+    pub(crate) fn text(&self, groups: &[Group], format: GroupFormat) -> String {
         match format {
-            GroupFormat::Table => self.table(statistics),
-            GroupFormat::Ndjson => statistics.groups.iter().map(|group| self.line(group)).collect(),
-            GroupFormat::Csv => self.csv(statistics),
+            GroupFormat::Table => self.table(groups),
+            GroupFormat::Ndjson => groups.iter().map(|group| self.line(group)).collect(),
+            GroupFormat::Csv => self.csv(groups),
         }
     }
 
@@ -149,12 +149,12 @@ impl Groups<'_> {
         header
     }
 
-    fn table(&self, statistics: &Statistics) -> String {
+    fn table(&self, groups: &[Group]) -> String {
         let header = self.header(false);
         let names: Vec<&str> = header.iter().map(String::as_str).collect();
         let first_number = usize::from(self.has_buckets) + self.by.len();
         let numeric: Vec<usize> = (first_number..names.len()).collect();
-        let rows = statistics.groups.iter().map(|group| {
+        let rows = groups.iter().map(|group| {
             let mut row: Vec<String> = group.bucket.map(|bucket| Rfc3339(bucket).to_string()).into_iter().collect();
             row.extend(group.keys.iter().map(spelled));
             row.extend([count(group.records), group.per_second.map_or_else(|| "-".to_owned(), rounded)]);
@@ -203,11 +203,11 @@ impl Groups<'_> {
         self.columns.iter().filter(|column| !column.is_exact(field)).map(|column| column.name())
     }
 
-    fn csv(&self, statistics: &Statistics) -> String {
+    fn csv(&self, groups: &[Group]) -> String {
         let mut header = self.header(true);
         header.extend(self.of.iter().map(|path| format!("{path} inexact")));
         let mut text = csv_line(header);
-        for group in &statistics.groups {
+        for group in groups {
             let mut row: Vec<String> = group.bucket.map(|bucket| Rfc3339(bucket).to_string()).into_iter().collect();
             row.extend(group.keys.iter().map(|key| match key {
                 GroupKey::Missing => String::new(),

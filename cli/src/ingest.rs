@@ -234,6 +234,12 @@ impl<'a> Ingest<'a> {
         }
         let timestamp = self.pending.time_of(found.map(|found| found.timestamp));
         let stream = self.pending.stream_of(&self.body)?;
+        match self.pending.admit(stream.as_ref()) {
+            Ok(()) => {}
+            // Others choose the names of streams: that is no reason to take no more records of those there are.
+            Err(error @ Error::TooManyStreams { .. }) => return Err(format!("{error} (--streams-max)")),
+            Err(error) => return Ok(Err(append_failure(error))),
+        }
         match &self.options.once_key {
             None => self.pending.push(stream, timestamp, &self.body)?,
             Some(field) => {

@@ -70,7 +70,9 @@ impl<T: Serialize> OfStore<T> {
             return Err(Failure::Integrity(format!("{count} of {} are damaged: {}", self.store, names.join(", "))));
         }
         match self.damage.first() {
-            Some(damage) => Err(Failure::Integrity(format!("{damage}. The streams of the store are not"))),
+            Some(damage) => Err(Failure::Integrity(format!(
+                "{damage}. The streams of the store are not damaged; `annals repair` mends the file"
+            ))),
             None => Ok(()),
         }
     }

@@ -45,10 +45,17 @@ pub(crate) fn stream_options(options: Options) -> Options {
 impl StreamArgs {
     /// Opens what is at `path` for reading.
     pub(crate) fn open(&self, path: &Path) -> Result<Place> {
-        let Some(reader) = self.store(path)? else { return Ok(Place::Log(Reader::open(path)?)) };
-        let there = reader.streams()?;
-        let streams = self.choose(there, &reader.path())?;
-        Ok(Place::Streams(reader, streams))
+        Ok(match self.chosen(path)? {
+            Some((reader, streams)) => Place::Streams(reader, streams),
+            None => Place::Log(Reader::open(path)?),
+        })
+    }
+
+    /// The store at `path` and the streams chosen of it; `None` if that may be a log.
+    pub(crate) fn chosen(&self, path: &Path) -> Result<Option<(StoreReader, Vec<StreamName>)>> {
+        let Some(reader) = self.store(path)? else { return Ok(None) };
+        let streams = self.choose(reader.streams()?, &reader.path())?;
+        Ok(Some((reader, streams)))
     }
 
     /// Lends each of the streams chosen of the store at `path`, open for writing, to `act`, in the order of their names; or the

@@ -19,7 +19,7 @@ pub(crate) fn with_threads(range: ScanRange, records: u64) -> ScanRange {
 }
 
 /// The options that select records.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct RangeArgs {
     /// Only records with these seqs: A..B (without B), A.. , ..B, or A alone
     #[arg(long, value_name = "A..B", value_parser = parse_seqs)]

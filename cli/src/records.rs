@@ -155,7 +155,7 @@ impl Printer {
 }
 
 /// The stream that something is said of, for a message.
-struct Of<'a>(Option<&'a StreamName>);
+pub(crate) struct Of<'a>(pub(crate) Option<&'a StreamName>);
 
 impl std::fmt::Display for Of<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -137,10 +137,9 @@ fn logs_and_stores_are_told_apart() {
         "{}",
         refused.stderr
     );
-    for command in ["get", "tail", "repair", "hold", "index"] {
+    for command in ["get", "tail", "hold", "index"] {
         let more: &[&str] = match command {
             "get" => &["0"],
-            "repair" => &["--dry-run"],
             "hold" => &["list"],
             _ => &[],
         };
@@ -203,4 +202,103 @@ fn damage_of_one_stream_is_found_and_leaves_the_others() {
     assert_eq!(sound, [true, false, true]);
     assert_eq!(place.run("verify", &["--stream", "web"]).code, 0);
     assert_eq!(place.run("info", &[]).code, 3);
+}
+
+#[test]
+fn statistics_are_those_of_all_streams_or_of_some() {
+    let place = store();
+    let one = Place::new();
+    assert_eq!(one.append(events().as_bytes(), &[]).code, 0);
+    for more in [&["--by", "service", "--of", "n"][..], &["--every", "2s"], &["--where", "n > 4", "--format", "csv"]] {
+        let (found, expected) = (place.run("stats", more), one.run("stats", more));
+        assert_eq!((found.code, found.lines()), (0, expected.lines()), "{more:?}: {}", found.stderr);
+    }
+    let some = place.run("stats", &["--stream", "db", "--stream", "web"]).report();
+    assert_eq!(some["records"], 8);
+    let refused = one.run("stats", &["--stream", "db"]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+
+    assert_eq!(place.run("seal", &[]).code, 0);
+    let segment = std::fs::read_dir(place.path("log/db")).unwrap().map(|entry| entry.unwrap().path());
+    let segment = segment.into_iter().find(|path| path.extension().is_some_and(|end| end == "seg")).unwrap();
+    std::fs::write(&segment, b"nothing of it is left").unwrap();
+    let found = place.run("stats", &[]);
+    assert_eq!((found.code, &found.report()["records"]), (3, &json!(8)));
+    assert!(found.stderr.contains("stream db: "), "{}", found.stderr);
+}
+
+#[test]
+fn a_record_that_would_need_one_stream_too_many_is_a_bad_line() {
+    let place = store();
+    let rejects = place.path("rejects");
+    let lines = b"{\"service\":\"web\",\"n\":12}\n{\"service\":\"new\",\"n\":13}\n{\"service\":\"db\",\"n\":14}\n";
+    let stopped = place.append(lines, &["--stream-by", "service", "--streams-max", "3"]);
+    assert_eq!((stopped.code, &stopped.report()["records"]), (4, &json!(1)), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("line 2: ") && stopped.stderr.contains("--streams-max"), "{}", stopped.stderr);
+    let more = ["--stream-by", "service", "--streams-max", "3", "--rejects", rejects.to_str().unwrap()];
+    let appended = place.append(lines, &more);
+    assert_eq!((appended.code, &appended.report()["records"]), (0, &json!(2)), "{}", appended.stderr);
+    assert_eq!(std::fs::read(&rejects).unwrap(), b"{\"service\":\"new\",\"n\":13}\n");
+    let streams = place.run("streams", &["--output", "json"]).report();
+    assert_eq!(streams["streams"].as_array().unwrap().len(), 3);
+    let refused = place.append(b"{}\n", &["--stream", "new", "--streams-max", "3"]);
+    assert!(refused.code == 1 && refused.stderr.contains("as many streams as it may have, 3"), "{}", refused.stderr);
+    assert_eq!(place.append(b"{}\n", &["--stream", "new"]).code, 0);
+    assert_eq!(Place::new().append(b"{}\n", &["--streams-max", "3"]).code, 2);
+    assert_eq!(place.append(b"{}\n", &["--stream", "new", "--streams-max", "0"]).code, 2);
+}
+
+#[test]
+fn the_identity_of_a_store_is_repaired() {
+    for bytes in [None, Some(&b"nothing of it is left"[..])] {
+        let place = store();
+        let path = place.path("log/store.id");
+        match bytes {
+            Some(bytes) => std::fs::write(&path, bytes).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let verified = place.run("verify", &["--output", "json"]);
+        assert_eq!((verified.code, &verified.report()["store_id"]), (3, &json!(null)), "{}", verified.stderr);
+        assert!(verified.stderr.contains("store.id"), "{}", verified.stderr);
+        assert_eq!(place.run("cat", &[]).lines().len(), 12, "its streams are read as before");
+        assert_eq!(place.append(b"{}\n", &["--stream", "web"]).code, 3);
+
+        let planned = place.run("repair", &["--dry-run", "--output", "json"]);
+        assert_eq!((planned.code, &planned.report()["needless"]), (3, &json!(false)));
+        assert_eq!(place.run("verify", &[]).code, 3, "nothing was changed");
+        let done = place.run("repair", &["--apply", "--output", "json"]);
+        assert_eq!((done.code, &done.report()["sound"]), (0, &json!(true)), "{}", done.stderr);
+        let report = done.report();
+        assert!(report["streams"].as_array().unwrap().iter().all(|stream| stream["needless"] == true));
+        let verified = place.run("verify", &["--output", "json"]);
+        assert_eq!((verified.code, &verified.report()["store_id"]), (0, &report["store_id"]), "{}", verified.stderr);
+        if let Some(bytes) = bytes {
+            let kept = report["replaced"][0]["kept"][0].as_str().unwrap();
+            assert_eq!(std::fs::read(place.path("log").join(kept)).unwrap(), bytes);
+        }
+        assert_eq!(place.append(b"{}\n", &["--stream", "web"]).code, 0);
+        let streams = place.run("streams", &["--output", "json"]).report();
+        assert_eq!(streams["streams"].as_array().unwrap().len(), 3);
+        let again = place.run("repair", &["--dry-run", "--output", "table"]);
+        assert_eq!(again.code, 0, "{}", again.stderr);
+        assert!(String::from_utf8(again.stdout).unwrap().contains("nothing to repair"));
+    }
+}
+
+#[test]
+fn a_repair_of_a_store_repairs_the_streams_that_need_it() {
+    let place = store();
+    assert_eq!(place.run("seal", &[]).code, 0);
+    let segment = std::fs::read_dir(place.path("log/db")).unwrap().map(|entry| entry.unwrap().path());
+    let segment = segment.into_iter().find(|path| path.extension().is_some_and(|end| end == "seg")).unwrap();
+    std::fs::write(&segment, b"nothing of it is left").unwrap();
+    assert_eq!(place.run("repair", &["--dry-run", "--stream", "web"]).code, 0);
+    let planned = place.run("repair", &["--dry-run", "--output", "json"]);
+    assert_eq!((planned.code, &planned.report()["streams"][1]["sound"]), (3, &json!(false)));
+    let done = place.run("repair", &["--apply", "--output", "json"]);
+    let needless = |stream: &Value| (stream["stream"].clone(), stream["needless"].clone());
+    let told: Vec<_> = done.report()["streams"].as_array().unwrap().iter().map(needless).collect();
+    assert_eq!((done.code, told[1].clone()), (0, (json!("db"), json!(false))), "{}", done.stderr);
+    assert_eq!((&told[0].1, &told[2].1), (&json!(true), &json!(true)));
+    assert_eq!((place.run("verify", &[]).code, place.cat(&[]).len()), (0, 8));
 }

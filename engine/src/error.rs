@@ -88,6 +88,19 @@ pub enum Error {
         /// The stream that was asked for.
         name: crate::StreamName,
     },
+    /// A store has as many streams as it may have, and none more was created.
+    #[error(
+        "{path} has as many streams as it may have, {most}, and stream {name} would be another; the option streams_max sets how many \
+         there may be"
+    )]
+    TooManyStreams {
+        /// The store's directory.
+        path: String,
+        /// The stream that would have been new.
+        name: crate::StreamName,
+        /// How many there may be.
+        most: usize,
+    },
     /// A text that can't be the name of a stream.
     #[error("`{name}` can't be the name of a stream: {detail}; 1 to 80 bytes without control characters can")]
     StreamName {

@@ -118,8 +118,10 @@ pub use query::{Comparison, Condition, ConditionError, FieldPath, Matcher, Match
 pub use reader::{LogInfo, ReadBuffer, Reader, Scan, ScanRange, SegmentInfo, Tail, VerifyReport};
 pub use record::{Record, RecordBuf};
 pub use recovery::{Dropped, RecoveryReport, Rewritten};
-pub use repair::{Repair, RepairReport, Replaced, Restorable};
+pub use repair::{Repair, RepairReport, Replaced, Restorable, StoreRepairReport};
 pub use retention::{RetentionPolicy, RetentionReport, Stop};
-pub use statistics::{FieldStatistics, Group, GroupKey, Quantiles, Statistics, StatisticsQuery, StatisticsWork};
+pub use statistics::{
+    FieldStatistics, Group, GroupKey, Quantiles, Statistics, StatisticsQuery, StatisticsWork, StoreStatistics,
+};
 pub use storage::Storage;
 pub use store::{Store, StoreMatches, StoreOptions, StoreReader, Stream};

@@ -9,7 +9,7 @@ use crate::raw::frame::SEQ_LIMIT;
 pub use stream::StreamName;
 
 /// The identity file of a store of streams. What a store has beside its streams' directories has a dot in its name, which no
-/// such directory has.
+/// such directory has, or is its quarantine.
 pub(crate) const STORE_IDENTITY: &str = "store.id";
 /// The file whose lock a store's writer holds.
 pub(crate) const STORE_LOCK: &str = "store.lock";

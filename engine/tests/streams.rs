@@ -627,3 +627,86 @@ fn streams_are_merged_by_time_and_then_by_name() {
     let missing = reader.query(&[StreamName::new("missing").unwrap()], &Query::default());
     assert!(matches!(missing, Err(Error::NoStream { .. })));
 }
+
+#[test]
+fn no_more_streams_are_created_than_there_may_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let append = |store: &Store, stream: &str, n| store.stream(stream).unwrap().append_at(at(n), &event(n));
+    let store = few(2).streams_max(3).open_or_create(dir.path()).unwrap();
+    for (stream, n) in ["a", "B", "../c"].into_iter().zip(0..) {
+        append(&store, stream, n).unwrap();
+    }
+    for round in 0..3 {
+        let refused = append(&store, "d", 9).unwrap_err();
+        assert!(matches!(&refused, Error::TooManyStreams { most: 3, name, .. } if name.as_str() == "d"), "{refused}");
+        assert!(refused.to_string().contains("streams_max"), "{refused}");
+        // Those that are there come and go as before.
+        for stream in ["a", "B", "../c"] {
+            assert_eq!(append(&store, stream, 10).unwrap(), round + 1);
+        }
+    }
+    assert_eq!(names(&store), ["../c", "B", "a"]);
+    assert!(!dir.path().join("d").exists(), "what is refused leaves nothing behind");
+    store.close().unwrap();
+
+    // Counted anew, by whoever opens the store: fewer may be there than there are.
+    let store = few(2).streams_max(1).open(dir.path()).unwrap();
+    assert_eq!(append(&store, "a", 11).unwrap(), 4);
+    assert!(matches!(append(&store, "d", 11), Err(Error::TooManyStreams { most: 1, .. })));
+    store.close().unwrap();
+    std::fs::remove_dir_all(dir.path().join("a")).unwrap();
+    std::fs::create_dir(dir.path().join("No stream")).unwrap();
+    let store = few(2).streams_max(3).open(dir.path()).unwrap();
+    append(&store, "d", 12).unwrap();
+    assert!(matches!(append(&store, "a", 12), Err(Error::TooManyStreams { .. })));
+    assert!(matches!(few(2).streams_max(0).open(dir.path()), Err(Error::InvalidOption { option: "streams_max", .. })));
+}
+
+#[test]
+fn threads_create_as_many_streams_as_there_may_be_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = few(4).streams_max(23).open_or_create(dir.path()).unwrap();
+    let create = |thread: usize| {
+        let mut created = BTreeSet::new();
+        for n in 0..40 {
+            let name = format!("{}", (n * 7 + thread * 13) % 40);
+            match store.stream(&name).unwrap().append(&event(n as u64)) {
+                Ok(_) => drop(created.insert(name)),
+                Err(Error::TooManyStreams { most: 23, .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        created
+    };
+    let created: BTreeSet<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|thread| scope.spawn(move || create(thread))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(created.len(), 23);
+    assert_eq!(names(&store).into_iter().collect::<BTreeSet<_>>(), created);
+}
+
+#[test]
+fn a_place_that_was_reserved_is_kept_for_its_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = few(2).streams_max(2).open_or_create(dir.path()).unwrap();
+    let stream = |name: &str| store.stream(name).unwrap();
+    stream("a").append(&event(0)).unwrap();
+    for _ in 0..2 {
+        stream("a").reserve().unwrap();
+        stream("b").reserve().unwrap();
+        assert!(matches!(stream("c").reserve(), Err(Error::TooManyStreams { most: 2, .. })));
+        assert!(matches!(stream("c").append(&event(1)), Err(Error::TooManyStreams { .. })));
+    }
+    assert_eq!(names(&store), ["a"], "nothing is created");
+    stream("b").append(&event(2)).unwrap();
+    stream("b").reserve().unwrap();
+    assert!(matches!(stream("c").append(&event(3)), Err(Error::TooManyStreams { .. })));
+    store.close().unwrap();
+    // A place that nobody came to take is free again.
+    let store = few(2).streams_max(3).open(dir.path()).unwrap();
+    store.stream("d").unwrap().reserve().unwrap();
+    store.close().unwrap();
+    let store = few(2).streams_max(3).open(dir.path()).unwrap();
+    store.stream("c").unwrap().append(&event(4)).unwrap();
+}

@@ -176,6 +176,35 @@ fn a_process_that_ends_at_any_call_leaves_streams_that_the_next_one_makes_durabl
     }
 }
 
+/// With room for one stream, whose creation fails at any call: its directory, if it is there, takes the place.
+#[test]
+fn a_creation_that_fails_counts_if_its_directory_is_there() {
+    let mut outcomes = BTreeSet::new();
+    for fault in [Fault::Io, Fault::Full] {
+        for call in 0.. {
+            let disk = SimDisk::new(1);
+            let store = options().streams_max(1).open_or_create_on(disk.storage()).unwrap();
+            let append = |stream: &str| store.stream(stream).unwrap().append(&BTreeMap::from([("n", 1)]));
+            disk.fail_at(disk.calls() + call, fault, false);
+            let first = append("web");
+            if disk.faults() == 0 {
+                break;
+            }
+            disk.heal();
+            let is_taken = disk.storage().folders().unwrap().contains(&"web".to_owned());
+            let other = append("db");
+            outcomes.insert((first.is_ok(), is_taken));
+            match is_taken {
+                true => {
+                    assert!(matches!(other, Err(Error::TooManyStreams { .. })), "{fault:?} at call {call}: {other:?}")
+                }
+                false => assert!(other.is_ok(), "{fault:?} at call {call}: {other:?}"),
+            }
+        }
+    }
+    assert!(outcomes.contains(&(false, true)) && outcomes.contains(&(false, false)), "{outcomes:?}");
+}
+
 #[test]
 fn a_merge_skips_what_is_damaged_in_one_stream_and_nothing_of_the_others() {
     let disk = SimDisk::new(3);

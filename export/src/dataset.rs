@@ -3,7 +3,10 @@
 //! The manifest is written last: a directory without one is what an interrupted export left, and no dataset.
 
 use crate::durable::{Pending, io, sync_directory};
-use crate::{ColumnReport, ExportError, ExportOptions, FileReport, FileSink, Plan, RecordSink, report};
+use crate::seqs::Seqs;
+use crate::{
+    ColumnReport, ExportError, ExportOptions, FileReport, FileSink, Plan, RecordSink, StreamReport, StreamSink, report,
+};
 use serde::Serialize;
 use std::fs;
 use std::io::Write;
@@ -20,10 +23,15 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct PartReport {
     /// Its name in the directory.
     pub file: String,
-    /// The first seq in it.
-    pub seq_first: u64,
+    /// The first seq in it; `None` if the records are those of streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq_first: Option<u64>,
     /// The last seq in it.
-    pub seq_last: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq_last: Option<u64>,
+    /// What there is of each stream that has records in it, if they are those of streams.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<StreamReport>,
     /// How many records.
     pub rows: u64,
     /// Its size.
@@ -37,12 +45,18 @@ pub struct DatasetReport {
     pub schema_version: u32,
     /// What the caller passed as `annals.log_id`.
     pub log_id: Option<String>,
+    /// What the caller passed as `annals.store_id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_id: Option<String>,
     /// How many records.
     pub rows: u64,
     /// The size of all files together.
     pub bytes: u64,
-    /// The files, in seq order.
+    /// The files, in the order of the rows.
     pub files: Vec<PartReport>,
+    /// What there is of each stream that has records, over all files, if they are those of streams.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<StreamReport>,
     /// Key-value pairs in `_extra`.
     pub extra_values: u64,
     /// All cells that are JSON text.
@@ -51,7 +65,8 @@ pub struct DatasetReport {
     pub columns: Vec<ColumnReport>,
 }
 
-/// Writes `part-<first seq>-<last seq>.parquet` files of at most [`ExportOptions::file_rows`] records, then the manifest.
+/// Writes files of at most [`ExportOptions::file_rows`] records, then the manifest. The files are called
+/// `part-<first seq>-<last seq>.parquet`, or `part-<number>.parquet`, counted from 0, if the records are those of streams.
 #[derive(Debug)]
 pub struct DatasetSink {
     directory: PathBuf,
@@ -59,6 +74,8 @@ pub struct DatasetSink {
     options: ExportOptions,
     metadata: Vec<(String, String)>,
     part: Option<FileSink>,
+    /// Of all parts.
+    seqs: Seqs,
     poisoned: bool,
     report: DatasetReport,
 }
@@ -78,6 +95,7 @@ impl DatasetSink {
         if options.file_rows == 0 {
             return Err(ExportError::Option { option: "file_rows" });
         }
+        let told = |key: &str| metadata.iter().find(|(found, _)| found == key).map(|(_, value)| value.clone());
         fs::create_dir_all(directory).map_err(io("create", directory))?;
         clear(directory, options.overwrite)?;
         Ok(DatasetSink {
@@ -86,13 +104,16 @@ impl DatasetSink {
             options: options.clone(),
             metadata: metadata.to_vec(),
             part: None,
+            seqs: Seqs::new(plan.has_stream()),
             poisoned: false,
             report: DatasetReport {
                 schema_version: SCHEMA_VERSION,
-                log_id: metadata.iter().find(|(key, _)| key == "annals.log_id").map(|(_, id)| id.clone()),
+                log_id: told("annals.log_id"),
+                store_id: told("annals.store_id"),
                 rows: 0,
                 bytes: 0,
                 files: Vec::new(),
+                streams: Vec::new(),
                 extra_values: 0,
                 json_cells: 0,
                 columns: Vec::new(),
@@ -105,12 +126,18 @@ impl DatasetSink {
     /// # Errors
     /// As [`FileSink::push`]; the dataset never gets a manifest then.
     pub fn push(&mut self, seq: u64, timestamp_us: i64, body: &[u8]) -> Result<(), ExportError> {
-        if self.poisoned {
-            return Err(ExportError::Poisoned);
-        }
-        let pushed = self.push_record(seq, timestamp_us, body);
-        self.poisoned = pushed.is_err();
-        pushed
+        self.unless_poisoned(|sink| sink.push_record(seq, timestamp_us, body))
+    }
+
+    /// Begins a stream: see [`StreamSink::begin_stream`].
+    ///
+    /// # Errors
+    /// As there; the dataset never gets a manifest then.
+    pub fn begin_stream(&mut self, stream: &str) -> Result<(), ExportError> {
+        self.unless_poisoned(|sink| {
+            sink.seqs.begin(stream)?;
+            sink.part.as_mut().map_or(Ok(()), |part| part.begin_stream(stream))
+        })
     }
 
     /// Finishes the last file and writes the manifest. Without records there are no files, only the manifest.
@@ -122,6 +149,7 @@ impl DatasetSink {
             return Err(ExportError::Poisoned);
         }
         self.finish_part()?;
+        self.report.streams = self.seqs.into_streams();
         let path = self.directory.join(MANIFEST_NAME);
         let (pending, mut file) = Pending::create(&path, self.options.overwrite)?;
         let text = serde_json::to_vec_pretty(&self.report).map_err(|error| io("write", &path)(error.into()))?;
@@ -130,30 +158,46 @@ impl DatasetSink {
         Ok(self.report)
     }
 
+    fn unless_poisoned(&mut self, act: impl FnOnce(&mut Self) -> Result<(), ExportError>) -> Result<(), ExportError> {
+        if self.poisoned {
+            return Err(ExportError::Poisoned);
+        }
+        let outcome = act(self);
+        self.poisoned = outcome.is_err();
+        outcome
+    }
+
     fn push_record(&mut self, seq: u64, timestamp_us: i64, body: &[u8]) -> Result<(), ExportError> {
         if self.part.as_ref().is_some_and(|part| part.len() >= self.options.file_rows) {
             self.finish_part()?;
         }
-        let previous = self.report.files.last().map(|part| part.seq_last);
-        if previous.is_some_and(|last| last >= seq) {
-            return Err(ExportError::Order { seq, previous });
+        self.seqs.check(seq)?;
+        if self.part.is_none() {
+            self.part = Some(self.begin_part()?);
         }
-        let part = match &mut self.part {
-            Some(part) => part,
-            none => {
-                // The last seq is not known yet, so the final name isn't either.
-                let path = self.directory.join(PART_UNNAMED);
-                let options = ExportOptions { overwrite: true, ..self.options.clone() };
-                none.insert(FileSink::create(&path, &self.plan, &options, &self.metadata)?)
-            }
-        };
-        part.push(seq, timestamp_us, body)
+        if let Some(part) = &mut self.part {
+            part.push(seq, timestamp_us, body)?;
+        }
+        self.seqs.add(seq);
+        Ok(())
+    }
+
+    /// A file that goes on where the one before has ended.
+    fn begin_part(&self) -> Result<FileSink, ExportError> {
+        // The last seq is not known yet, so the final name isn't either.
+        let path = self.directory.join(PART_UNNAMED);
+        let options = ExportOptions { overwrite: true, ..self.options.clone() };
+        let mut part = FileSink::create(&path, &self.plan, &options, &self.metadata)?;
+        match self.seqs.stream() {
+            Some(stream) => part.begin_stream(stream).map(|()| part),
+            None => Ok(part),
+        }
     }
 
     fn finish_part(&mut self) -> Result<(), ExportError> {
         let Some(part) = self.part.take() else { return Ok(()) };
-        let report = part.finish()?;
-        self.name_part(&report)?;
+        let mut report = part.finish()?;
+        self.name_part(&mut report)?;
         self.report.rows += report.rows;
         self.report.bytes += report.bytes;
         self.report.extra_values += report.extra_values;
@@ -162,13 +206,18 @@ impl DatasetSink {
         Ok(())
     }
 
-    fn name_part(&mut self, report: &FileReport) -> Result<(), ExportError> {
-        let (Some(seq_first), Some(seq_last)) = (report.seq_first, report.seq_last) else { return Ok(()) };
-        let file = format!("part-{seq_first:019}-{seq_last:019}.parquet");
+    fn name_part(&mut self, report: &mut FileReport) -> Result<(), ExportError> {
+        let (seq_first, seq_last) = (report.seq_first, report.seq_last);
+        let file = match (seq_first, seq_last) {
+            (Some(first), Some(last)) => format!("part-{first:019}-{last:019}.parquet"),
+            _ => format!("part-{:010}.parquet", self.report.files.len()),
+        };
+        let streams = std::mem::take(&mut report.streams);
         let unnamed = self.directory.join(PART_UNNAMED);
         fs::rename(&unnamed, self.directory.join(&file)).map_err(io("rename", &unnamed))?;
         sync_directory(Some(&self.directory))?;
-        self.report.files.push(PartReport { file, seq_first, seq_last, rows: report.rows, bytes: report.bytes });
+        let (rows, bytes) = (report.rows, report.bytes);
+        self.report.files.push(PartReport { file, seq_first, seq_last, streams, rows, bytes });
         Ok(())
     }
 }
@@ -176,6 +225,12 @@ impl DatasetSink {
 impl RecordSink for DatasetSink {
     fn push(&mut self, seq: u64, timestamp_us: i64, body: &[u8]) -> Result<(), ExportError> {
         DatasetSink::push(self, seq, timestamp_us, body)
+    }
+}
+
+impl StreamSink for DatasetSink {
+    fn begin_stream(&mut self, stream: &str) -> Result<(), ExportError> {
+        DatasetSink::begin_stream(self, stream)
     }
 }
 

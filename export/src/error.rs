@@ -63,6 +63,28 @@ pub enum ExportError {
         /// The one before it.
         previous: Option<u64>,
     },
+    /// Streams have to come in the order of their names, in bytes, each once.
+    #[error(
+        "stream {stream} can't follow stream {previous:?}: streams have to come in the order of their names, each once"
+    )]
+    StreamOrder {
+        /// The stream that was refused.
+        stream: String,
+        /// The one before it.
+        previous: Option<String>,
+    },
+    /// A record came before any stream was begun.
+    #[error("record {seq} is of no stream: a stream has to be begun before its records come")]
+    NoStream {
+        /// The record that was refused.
+        seq: u64,
+    },
+    /// A stream was begun where none is expected.
+    #[error("there is no column for the name of stream {stream}; plan and export with the option with_stream")]
+    StreamNotPlanned {
+        /// The stream that was refused.
+        stream: String,
+    },
     /// A forced type names a column that is not there.
     #[error("there is no column {path} to give a type to")]
     NoSuchColumn {

@@ -6,7 +6,8 @@ use crate::encodings::Levels;
 use crate::names::{SEQ, TIME};
 use crate::row_groups::RowGroups;
 use crate::rows::Rows;
-use crate::{ExportError, ExportOptions, FileReport, Plan, RecordSink, report};
+use crate::seqs::Seqs;
+use crate::{ExportError, ExportOptions, FileReport, Plan, RecordSink, StreamSink, report};
 use parquet::basic::Encoding;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -37,14 +38,12 @@ pub struct FileSink {
     row_groups: Option<RowGroups>,
     plan: Plan,
     rows: Rows,
-    seq_first: Option<u64>,
-    seq_last: Option<u64>,
-    count: u64,
+    seqs: Seqs,
 }
 
 impl FileSink {
     /// Begins the file `path`. `metadata` goes into the file as it is; `annals.rows`, `annals.first_seq`,
-    /// `annals.last_seq` and `annals.writer` are added.
+    /// `annals.last_seq` and `annals.writer` are added, and `annals.streams` in place of the seqs if there are streams.
     ///
     /// # Errors
     /// [`ExportError::Exists`] unless [`ExportOptions::overwrite`]; [`ExportError::Option`]; the file can't be created.
@@ -65,36 +64,50 @@ impl FileSink {
             row_groups: Some(row_groups),
             plan: plan.clone(),
             rows: Rows::new(plan),
-            seq_first: None,
-            seq_last: None,
-            count: 0,
+            seqs: Seqs::new(plan.has_stream()),
         })
     }
 
     /// How many records were pushed.
     pub fn len(&self) -> u64 {
-        self.count
+        self.seqs.rows()
     }
 
     /// Whether no record was pushed.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.len() == 0
     }
 
     /// Adds one record.
     ///
     /// # Errors
-    /// [`ExportError::Order`], [`ExportError::Body`], [`ExportError::DoesNotFit`], or the file can't be written. Every
-    /// later call then fails with [`ExportError::Poisoned`], and the file never appears.
+    /// [`ExportError::Order`], [`ExportError::NoStream`], [`ExportError::Body`], [`ExportError::DoesNotFit`], or the file
+    /// can't be written. Every later call then fails with [`ExportError::Poisoned`], and the file never appears.
     pub fn push(&mut self, seq: u64, timestamp_us: i64, body: &[u8]) -> Result<(), ExportError> {
+        self.unless_poisoned(|sink| sink.push_record(seq, timestamp_us, body))
+    }
+
+    /// Begins a stream: see [`StreamSink::begin_stream`].
+    ///
+    /// # Errors
+    /// As there; every later call then fails.
+    pub fn begin_stream(&mut self, stream: &str) -> Result<(), ExportError> {
+        self.unless_poisoned(|sink| {
+            sink.seqs.begin(stream)?;
+            sink.rows.begin_stream(stream);
+            Ok(())
+        })
+    }
+
+    fn unless_poisoned(&mut self, act: impl FnOnce(&mut Self) -> Result<(), ExportError>) -> Result<(), ExportError> {
         if self.row_groups.is_none() {
             return Err(ExportError::Poisoned);
         }
-        let pushed = self.push_record(seq, timestamp_us, body);
-        if pushed.is_err() {
+        let outcome = act(self);
+        if outcome.is_err() {
             self.row_groups = None;
         }
-        pushed
+        outcome
     }
 
     /// Writes what is left, syncs the file and gives it its name.
@@ -109,19 +122,25 @@ impl FileSink {
         let mut writer = row_groups.finish().map_err(parquet)?;
         let mut note =
             |key: &str, value: String| writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
-        note("annals.rows", self.count.to_string());
-        if let (Some(first), Some(last)) = (self.seq_first, self.seq_last) {
+        note("annals.rows", self.seqs.rows().to_string());
+        if let Some((first, last)) = self.seqs.of_log() {
             note("annals.first_seq", first.to_string());
             note("annals.last_seq", last.to_string());
+        }
+        if self.plan.has_stream() {
+            let streams =
+                serde_json::to_string(self.seqs.streams()).map_err(|error| io("write", &path)(error.into()))?;
+            note("annals.streams", streams);
         }
         let file = writer.into_inner().map_err(parquet)?;
         let bytes = file.metadata().map_err(io("measure", &path))?.len();
         self.pending.publish(file)?;
         let columns = report::columns(self.plan.columns(), self.rows.columns());
         Ok(FileReport {
-            rows: self.count,
-            seq_first: self.seq_first,
-            seq_last: self.seq_last,
+            rows: self.seqs.rows(),
+            seq_first: self.seqs.of_log().map(|(first, _)| first),
+            seq_last: self.seqs.of_log().map(|(_, last)| last),
+            streams: self.seqs.into_streams(),
             bytes,
             extra_values: self.rows.extra_values,
             json_cells: columns.iter().map(|column| column.json_cells).sum(),
@@ -130,18 +149,12 @@ impl FileSink {
     }
 
     fn push_record(&mut self, seq: u64, timestamp_us: i64, body: &[u8]) -> Result<(), ExportError> {
-        let order = ExportError::Order { seq, previous: self.seq_last };
-        let signed = match i64::try_from(seq) {
-            Ok(signed) if self.seq_last.is_none_or(|last| last < seq) => signed,
-            _ => return Err(order),
-        };
+        let signed = self.seqs.check(seq)?;
         self.rows.push(signed, timestamp_us, body).map_err(|error| match error {
             CellError::Body(source) => ExportError::Body { seq, source },
             CellError::DoesNotFit(path) => ExportError::DoesNotFit { seq, path },
         })?;
-        self.seq_first.get_or_insert(seq);
-        self.seq_last = Some(seq);
-        self.count += 1;
+        self.seqs.add(seq);
         let room = self.row_groups.as_ref().map_or(0, RowGroups::room);
         if self.rows.is_full() || self.rows.len() >= room { self.flush() } else { Ok(()) }
     }
@@ -160,6 +173,12 @@ impl FileSink {
 impl RecordSink for FileSink {
     fn push(&mut self, seq: u64, timestamp_us: i64, body: &[u8]) -> Result<(), ExportError> {
         FileSink::push(self, seq, timestamp_us, body)
+    }
+}
+
+impl StreamSink for FileSink {
+    fn begin_stream(&mut self, stream: &str) -> Result<(), ExportError> {
+        FileSink::begin_stream(self, stream)
     }
 }
 

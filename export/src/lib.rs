@@ -3,6 +3,7 @@
 //! A [`Plan`] turns the exact [`Shape`](annals::shape::Shape) of a run of records into columns by the rules of
 //! docs/export.md. A [`FileSink`] or a [`DatasetSink`] takes the records in seq order and writes them. No value is
 //! dropped or coerced: what a column can't hold is kept as JSON text, or the export fails and says where.
+//! The records of many streams become one table with [`ExportOptions::with_stream`] and a [`StreamSink`].
 //!
 //! ```
 //! use annals::shape::Shape;
@@ -40,7 +41,9 @@ mod report;
 mod row_groups;
 mod rows;
 mod schema;
+mod seqs;
 mod sink;
+mod stream_names;
 
 pub use dataset::{DatasetReport, DatasetSink, MANIFEST_NAME, PartReport, SCHEMA_VERSION};
 pub use error::ExportError;
@@ -50,4 +53,5 @@ pub use options::ExportOptions;
 pub use plan::{LEAVES_MAX, Plan};
 pub use report::{ColumnReport, FileReport};
 pub use schema::{Column, ColumnType, JsonReason, META_ENCODING, META_NAME};
-pub use sink::{CopyError, RecordSink, copy};
+pub use seqs::StreamReport;
+pub use sink::{CopyError, RecordSink, StreamSink, copy};

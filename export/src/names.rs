@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 /// Columns the exporter adds itself.
+pub(crate) const STREAM: &str = "_stream";
 pub(crate) const SEQ: &str = "_seq";
 pub(crate) const TIME: &str = "_time";
 pub(crate) const EXTRA: &str = "_extra";
@@ -10,6 +11,8 @@ pub(crate) const JSON: &str = "_json";
 
 /// Names a top-level key can't have, however it is cased.
 pub(crate) const RESERVED: [&str; 4] = [SEQ, TIME, EXTRA, JSON];
+/// The same where the records are those of streams.
+pub(crate) const RESERVED_OF_STREAMS: [&str; 5] = [STREAM, SEQ, TIME, EXTRA, JSON];
 
 /// One name for each key, in the same order.
 ///
@@ -61,5 +64,7 @@ mod tests {
         assert_eq!(unique_names(&["", "_seq", "_Time", "_2"], &RESERVED), ["_3", "_seq_2", "_Time_2", "_2"]);
         assert_eq!(unique_names(&["_json", "_extra"], &RESERVED), ["_json_2", "_extra_2"]);
         assert_eq!(unique_names(&["_seq"], &[]), ["_seq"]);
+        assert_eq!(unique_names(&["_stream"], &RESERVED), ["_stream"]);
+        assert_eq!(unique_names(&["_Stream", "_stream_2"], &RESERVED_OF_STREAMS), ["_Stream_3", "_stream_2"]);
     }
 }

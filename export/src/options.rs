@@ -13,6 +13,9 @@ pub struct ExportOptions {
     pub columns: Vec<(String, ForcedType)>,
     /// Adds `_json`, each record's exact JSON. Default: `false`.
     pub with_json: bool,
+    /// Adds `_stream`, the name of the stream that a record is of: the records are those of several streams, each begun by
+    /// [`crate::StreamSink::begin_stream`], and `_seq` is the seq in that stream. Default: `false`.
+    pub with_stream: bool,
     /// Replaces files that are there already. Default: `false`.
     pub overwrite: bool,
     /// Most rows of a row group. Default: [`ExportOptions::ROW_GROUP_ROWS`]. At least 1.
@@ -50,6 +53,7 @@ impl Default for ExportOptions {
         Self {
             columns: Vec::new(),
             with_json: false,
+            with_stream: false,
             overwrite: false,
             row_group_rows: Self::ROW_GROUP_ROWS,
             row_group_bytes: Self::ROW_GROUP_BYTES,

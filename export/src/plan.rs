@@ -1,7 +1,7 @@
 //! From the shape of the records to columns: the lattice of docs/export.md.
 
-use crate::names::{EXTRA, JSON, RESERVED, SEQ, TIME, unique_names};
-use crate::schema::{Column, ColumnType, ELEMENT_NAME, JsonReason, timestamp_type};
+use crate::names::{EXTRA, JSON, RESERVED, RESERVED_OF_STREAMS, SEQ, STREAM, TIME, unique_names};
+use crate::schema::{Column, ColumnType, ELEMENT_NAME, JsonReason, stream_type, timestamp_type};
 use crate::{ExportError, ExportOptions, forced};
 use annals::shape::{Field, Kind, Node, Shape};
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef};
@@ -16,6 +16,7 @@ pub const LEAVES_MAX: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct Plan {
     columns: Vec<Column>,
+    stream: bool,
     extra: bool,
     json: bool,
     schema: SchemaRef,
@@ -28,7 +29,8 @@ impl Plan {
     /// [`ExportError::NoSuchColumn`] if [`ExportOptions::columns`] names a column that is not there.
     pub fn new(shape: &Shape, options: &ExportOptions) -> Result<Plan, ExportError> {
         let root = shape.root();
-        let mut columns = columns(root.fields(), &RESERVED);
+        let reserved: &[&str] = if options.with_stream { &RESERVED_OF_STREAMS } else { &RESERVED };
+        let mut columns = columns(root.fields(), reserved);
         limit_leaves(&mut columns);
         for (path, forced_type) in &options.columns {
             forced::apply(&mut columns, path, *forced_type)?;
@@ -37,13 +39,19 @@ impl Plan {
             || root.has_other_keys()
             || root.fields().iter().any(Field::is_duplicated)
             || !options.columns.is_empty();
-        let schema = Arc::new(arrow_schema(&columns, extra, options.with_json));
-        Ok(Plan { columns, extra, json: options.with_json, schema })
+        let (stream, json) = (options.with_stream, options.with_json);
+        let schema = Arc::new(arrow_schema(&columns, stream, extra, json));
+        Ok(Plan { columns, stream, extra, json, schema })
     }
 
     /// The columns made of the records' own keys, in order.
     pub fn columns(&self) -> &[Column] {
         &self.columns
+    }
+
+    /// Whether there is a column `_stream`.
+    pub fn has_stream(&self) -> bool {
+        self.stream
     }
 
     /// Whether there is a column `_extra`.
@@ -59,6 +67,11 @@ impl Plan {
     /// The Arrow schema of the files.
     pub fn arrow_schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// How many columns there are before those of the records' own keys.
+    pub(crate) fn own_columns(&self) -> usize {
+        2 + usize::from(self.stream)
     }
 
     pub(crate) fn leaves(&self) -> usize {
@@ -136,14 +149,18 @@ fn limit_leaves(columns: &mut [Column]) {
     }
 }
 
-fn arrow_schema(columns: &[Column], extra: bool, json: bool) -> Schema {
+fn arrow_schema(columns: &[Column], stream: bool, extra: bool, json: bool) -> Schema {
     let mut field_id = 1;
     let mut own = |name: &str, data_type: DataType| {
         let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), field_id.to_string())]);
         field_id += 1;
         ArrowField::new(name, data_type, false).with_metadata(id)
     };
-    let mut fields = vec![own(SEQ, DataType::Int64), own(TIME, timestamp_type())];
+    let mut fields = Vec::new();
+    if stream {
+        fields.push(own(STREAM, stream_type()));
+    }
+    fields.extend([own(SEQ, DataType::Int64), own(TIME, timestamp_type())]);
     fields.extend(columns.iter().map(|column| column.to_arrow(&mut field_id)));
     for (name, present) in [(EXTRA, extra), (JSON, json)] {
         if present {

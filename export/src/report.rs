@@ -1,5 +1,6 @@
 //! What an export did, column by column.
 
+use crate::StreamReport;
 use crate::cells::{Cells, pointer};
 use crate::schema::{Column, ColumnType, JsonReason};
 use serde::Serialize;
@@ -31,10 +32,13 @@ pub struct ColumnReport {
 pub struct FileReport {
     /// How many records.
     pub rows: u64,
-    /// The first seq; `None` if there are no records.
+    /// The first seq; `None` if there are no records, or if they are those of streams.
     pub seq_first: Option<u64>,
     /// The last seq.
     pub seq_last: Option<u64>,
+    /// What there is of each stream that has records here, if they are those of streams.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<StreamReport>,
     /// The size of the file.
     pub bytes: u64,
     /// Key-value pairs in `_extra`.

@@ -4,6 +4,7 @@ use crate::Plan;
 use crate::cells::{CellError, Cells};
 use crate::keys::Keys;
 use crate::schema::timestamp_type;
+use crate::stream_names::StreamNames;
 use annals::msgpack::{MsgPackError, Reader, Token};
 use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::error::ArrowError;
@@ -16,15 +17,13 @@ const BATCH_ROWS: usize = 4096;
 /// … or after so many bytes of bodies.
 const BATCH_BYTES: usize = 3 << 19;
 
-/// `_seq` and `_time` come before the columns of the plan.
-const OWN_COLUMNS: usize = 2;
-
 /// The batch being built.
 #[derive(Debug)]
 pub(crate) struct Rows {
     plan: Plan,
     keys: Keys,
     columns: Vec<Cells>,
+    streams: StreamNames,
     seqs: Int64Builder,
     times: TimestampMicrosecondBuilder,
     extra: Extra,
@@ -40,11 +39,12 @@ pub(crate) struct Rows {
 impl Rows {
     pub(crate) fn new(plan: &Plan) -> Self {
         let fields = plan.arrow_schema().fields();
-        let columns =
-            plan.columns().iter().zip(&fields[OWN_COLUMNS..]).map(|(column, field)| Cells::new(column, field, &[]));
+        let fields = &fields[plan.own_columns()..];
+        let columns = plan.columns().iter().zip(fields).map(|(column, field)| Cells::new(column, field, &[]));
         Self {
             keys: Keys::new(plan.columns().iter().map(|column| column.key.as_str())),
             columns: columns.collect(),
+            streams: StreamNames::new(),
             seqs: Int64Builder::new(),
             times: TimestampMicrosecondBuilder::new().with_data_type(timestamp_type()),
             extra: Extra::default(),
@@ -76,6 +76,11 @@ impl Rows {
         self.rows >= self.rows_max || self.bytes >= BATCH_BYTES
     }
 
+    /// The records from here on are those of this stream.
+    pub(crate) fn begin_stream(&mut self, stream: &str) {
+        self.streams.begin(stream);
+    }
+
     /// Adds one record. After an error the batch is of no use.
     pub(crate) fn push(&mut self, seq: i64, timestamp_us: i64, body: &[u8]) -> Result<(), CellError> {
         let mut reader = Reader::new(body);
@@ -89,6 +94,9 @@ impl Rows {
             self.push_pair(body, &mut reader)?;
         }
         reader.finish()?;
+        if self.plan.has_stream() {
+            self.streams.push();
+        }
         self.seqs.append_value(seq);
         self.times.append_value(timestamp_us);
         if self.plan.has_extra() {
@@ -145,7 +153,11 @@ impl Rows {
     pub(crate) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
-        let mut arrays: Vec<ArrayRef> = vec![Arc::new(self.seqs.finish()), Arc::new(self.times.finish())];
+        let mut arrays: Vec<ArrayRef> = Vec::new();
+        if self.plan.has_stream() {
+            arrays.push(self.streams.take()?);
+        }
+        arrays.extend([Arc::new(self.seqs.finish()) as ArrayRef, Arc::new(self.times.finish())]);
         for cells in &mut self.columns {
             arrays.push(cells.take(rows)?);
         }

@@ -144,6 +144,11 @@ impl Column {
 /// What Parquet calls the element of a list.
 pub(crate) const ELEMENT_NAME: &str = "element";
 
+/// The name of a stream: there are few, and rows of one follow each other.
+pub(crate) fn stream_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
 pub(crate) fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }

@@ -11,6 +11,17 @@ pub trait RecordSink {
     fn push(&mut self, seq: u64, timestamp_us: i64, body: &[u8]) -> Result<(), ExportError>;
 }
 
+/// What takes the records of several streams: those of one after those of the other, each in ascending order of seq.
+/// [`crate::ExportOptions::with_stream`] has to be set.
+pub trait StreamSink: RecordSink {
+    /// Begins a stream: the records that follow are its. Streams come in the order of their names, in bytes; one may have no
+    /// records.
+    ///
+    /// # Errors
+    /// [`ExportError::StreamOrder`] or [`ExportError::StreamNotPlanned`]; the export is then over.
+    fn begin_stream(&mut self, stream: &str) -> Result<(), ExportError>;
+}
+
 /// Why [`copy`] stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -132,7 +132,7 @@ fn a_dataset_is_split_and_its_manifest_names_every_file() {
     assert_eq!(files[0], "part-0000000000000000010-0000000000000000013.parquet");
     assert_eq!(names(directory.path()), [&[MANIFEST_NAME.to_owned()], &files[..]].concat());
     assert_eq!(
-        report.files.iter().map(|part| (part.seq_first, part.rows)).collect::<Vec<_>>(),
+        report.files.iter().map(|part| (part.seq_first.unwrap(), part.rows)).collect::<Vec<_>>(),
         [(10, 4), (14, 4), (18, 2)]
     );
     let manifest: serde_json::Value =

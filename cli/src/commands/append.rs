@@ -42,6 +42,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FIELD")]
     stream_by: Option<String>,
 
+    /// How many streams the store may have [default: 10,000]. A record that would need one more is a bad line
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    streams_max: Option<u32>,
+
     /// The field that holds a record's time; dots lead into objects [default: the common names, as the manual lists them]
     #[arg(long, value_name = "NAME")]
     time_field: Option<String>,
@@ -215,7 +219,14 @@ impl Args {
         options = self.index.apply(options);
         if is_store {
             allow_many_files();
-            return Ok(Opened::Store(StoreOptions::new().streams(options).open_or_create(&self.place.path)?));
+            let mut store = StoreOptions::new().streams(options);
+            if let Some(most) = self.streams_max {
+                store = store.streams_max(most as usize);
+            }
+            return Ok(Opened::Store(store.open_or_create(&self.place.path)?));
+        }
+        if self.streams_max.is_some() {
+            return Err(Failure::Usage("--streams-max is for stores: it goes with --stream or --stream-by".to_owned()));
         }
         let log = options.open_or_create(&self.place.path)?;
         tell_recovery(log.recovery());

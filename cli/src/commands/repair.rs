@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
-use annals::{Damage, Repair, RepairReport, Replaced, Restorable};
+use annals::{Damage, Repair, RepairReport, Replaced, Restorable, StoreRepairReport, StreamName};
 use serde::Serialize;
 
-use crate::args::LogArg;
+use crate::args::PlaceArg;
 use crate::failure::{Failure, Result};
 use crate::output::{OutputArgs, count, facts, plural, report};
+use crate::per_stream::OfStream;
+use crate::place::StreamArgs;
 
 /// Lines of a kind shown in the text; JSON has all of them.
 const LINES_SHOWN: usize = 50;
@@ -16,12 +18,16 @@ const LINES_SHOWN: usize = 50;
 ///
 /// Damaged files are replaced by sealed segments with all that could be read on both sides of the damage. What is missing
 /// becomes a gap, which every reader tells of. Every file that is replaced is copied to quarantine/ before. Nothing has to
-/// be deleted by hand, and a repair that was interrupted is finished by the next.
+/// be deleted by hand, and a repair that was interrupted is finished by the next. Of a store, its own identity file is repaired,
+/// and then each stream.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("mode").required(true).args(["dry_run", "apply"])))]
 pub(crate) struct Args {
     #[command(flatten)]
-    log: LogArg,
+    place: PlaceArg,
+
+    #[command(flatten)]
+    streams: StreamArgs,
 
     /// Say what would be done, and change nothing (exit code 3 if there is damage)
     #[arg(long)]
@@ -41,21 +47,42 @@ pub(crate) struct Args {
 
 /// The report as it is printed.
 #[derive(Serialize)]
-struct Outcome<'a> {
+struct Outcome {
     /// Whether the log is sound now, gaps included.
     sound: bool,
     /// Whether there was nothing to repair.
     needless: bool,
     #[serde(flatten)]
-    report: &'a RepairReport,
+    report: RepairReport,
+}
+
+impl Outcome {
+    fn of(report: RepairReport) -> Self {
+        Self { sound: report.is_sound(), needless: report.is_needless(), report }
+    }
+}
+
+/// The same of a store: of its own file, and of each stream.
+#[derive(Serialize)]
+struct StoreOutcome {
+    store: String,
+    sound: bool,
+    needless: bool,
+    #[serde(flatten)]
+    report: StoreRepairReport,
+    streams: Vec<OfStream<Outcome>>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let repair = if args.apply { Repair::apply() } else { Repair::dry_run() };
-    let done = repair.restore(args.restore).run(&args.log.log)?;
-    let outcome = Outcome { sound: done.is_sound(), needless: done.is_needless(), report: &done };
-    report(args.output.format(), &outcome, || text(&done))?;
-    let log = args.log.log.display();
+    let repair = repair.restore(args.restore);
+    if let Some((_, names)) = args.streams.chosen(&args.place.path)? {
+        return store(args, repair, names);
+    }
+    let outcome = Outcome::of(repair.run(&args.place.path)?);
+    let done = &outcome.report;
+    report(args.output.format(), &outcome, || text(done))?;
+    let log = args.place.path.display();
     match (done.is_sound(), done.applied) {
         (true, _) => Ok(()),
         (false, false) => Err(Failure::Integrity(format!(
@@ -68,6 +95,77 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             done.remaining.first().map(ToString::to_string).unwrap_or_default()
         ))),
     }
+}
+
+/// Repairs the store's own file, and each stream as the log that it is.
+fn store(args: &Args, repair: Repair, names: Vec<StreamName>) -> Result<()> {
+    let path = &args.place.path;
+    let own = repair.run_store(path)?;
+    let mut streams = Vec::with_capacity(names.len());
+    let mut failed = Ok(());
+    for name in names {
+        let directory = path.join(name.folder());
+        match OfStream::new(name, repair.run(directory).map(Outcome::of)) {
+            Ok(outcome) => streams.push(outcome),
+            // What was done to others is told all the same.
+            Err(failure) => {
+                failed = Err(failure);
+                break;
+            }
+        }
+    }
+    let is = |told: fn(&Outcome) -> bool| streams.iter().all(|stream| stream.report.as_ref().is_some_and(told));
+    let (sound, needless) = (own.is_sound() && is(|of| of.sound), own.is_needless() && is(|of| of.needless));
+    let outcome = StoreOutcome { store: path.display().to_string(), sound, needless, report: own, streams };
+    report(args.output.format(), &outcome, || store_text(&outcome))?;
+    failed?;
+    match (sound, args.apply) {
+        (true, _) => Ok(()),
+        (false, false) => Err(Failure::Integrity(format!(
+            "{} is damaged. `annals repair --apply` does what is said above",
+            outcome.store
+        ))),
+        (false, true) => Err(Failure::Integrity(format!("{} is still damaged", outcome.store))),
+    }
+}
+
+/// Streams without damage are only counted.
+fn store_text(outcome: &StoreOutcome) -> String {
+    let own = &outcome.report;
+    let mut text = facts(vec![
+        ("streams", count(outcome.streams.len() as u64)),
+        ("damage of the store's own file", count(own.damage.len() as u64)),
+        ("store id", own.store_id.map_or_else(|| "to be drawn anew".to_owned(), |id| id.to_string())),
+    ]);
+    section(&mut text, "damage", own.damage.iter().map(Damage::to_string));
+    section(&mut text, "files", own.replaced.iter().map(own_replaced));
+    for stream in outcome.streams.iter() {
+        match &stream.report {
+            Some(done) if done.needless => {}
+            Some(done) => {
+                let _ = write!(text, "\n\nstream {}\n{}", stream.stream, self::text(&done.report));
+            }
+            None => {
+                let _ = write!(text, "\n\nstream {}\n{}", stream.stream, stream.error.clone().unwrap_or_default());
+            }
+        }
+    }
+    if outcome.needless {
+        text += "\n\nnothing to repair";
+    }
+    text
+}
+
+/// The store's identity file.
+fn own_replaced(replaced: &Replaced) -> String {
+    let mut text = replaced.files.join(", ");
+    if let Some(by) = &replaced.by {
+        let _ = write!(text, ": now {by}, written anew");
+    }
+    if !replaced.kept.is_empty() {
+        let _ = write!(text, "; as it was in {}", replaced.kept.join(", "));
+    }
+    text
 }
 
 fn text(done: &RepairReport) -> String {

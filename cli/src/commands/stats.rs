@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use annals::{FieldPath, Reader, Statistics, StatisticsQuery, StatisticsWork};
+use annals::{Damage, FieldPath, Gap, Group, StatisticsQuery, StatisticsWork, StreamName};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::args::LogArg;
+use crate::args::PlaceArg;
 use crate::condition::{WhereArgs, parse_path};
 use crate::failure::{Failure, Result};
 use crate::groups::{Column, GroupFormat, Groups};
 use crate::output::{OutputArgs, count, facts, note, plural, print, report};
+use crate::place::{Place, StreamArgs};
 use crate::range::{RangeArgs, with_threads};
+use crate::records::Of;
 use crate::time::parse_span;
 
 /// So many damaged places and gaps are named on stderr; the others are only counted.
@@ -20,11 +22,15 @@ const PLACES_NAMED: usize = 20;
 /// Count records and add up their fields, by groups.
 ///
 /// Counts and sums are exact, and quantiles and counts of different values as far as docs/statistics.md says; what is not is
-/// marked with ~. What is added up of sealed segments is kept beside them: asked again, only new records are read.
+/// marked with ~. What is added up of sealed segments is kept beside them: asked again, only new records are read. The streams
+/// of a store are taken as one log.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    log: LogArg,
+    place: PlaceArg,
+
+    #[command(flatten)]
+    streams: StreamArgs,
 
     /// A group for each value of this field; given more than once, for each combination of values
     #[arg(long = "by", value_name = "PATH", value_parser = parse_path)]
@@ -82,10 +88,37 @@ struct Explained {
     damage: u64,
 }
 
+/// The answer of a log, or of streams, which are named then.
+struct Answer {
+    groups: Vec<Group>,
+    damage: Vec<(Option<StreamName>, Damage)>,
+    gaps: Vec<(Option<StreamName>, Gap)>,
+    work: StatisticsWork,
+}
+
+impl Answer {
+    fn of(place: &Place, query: &StatisticsQuery) -> Result<Self> {
+        match place {
+            Place::Log(reader) => {
+                let found = reader.statistics(query)?;
+                let damage = found.damage.into_iter().map(|place| (None, place)).collect();
+                let gaps = found.gaps.into_iter().map(|gap| (None, gap)).collect();
+                Ok(Self { groups: found.groups, damage, gaps, work: found.work })
+            }
+            Place::Streams(store, names) => {
+                let found = store.statistics(names, query)?;
+                let damage = found.damage.into_iter().map(|(name, place)| (Some(name), place)).collect();
+                let gaps = found.gaps.into_iter().map(|(name, gap)| (Some(name), gap)).collect();
+                Ok(Self { groups: found.groups, damage, gaps, work: found.work })
+            }
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let reader = Reader::open(&args.log.log)?;
+    let place = args.streams.open(&args.place.path)?;
     let columns = if args.show.is_empty() { Column::value_variants().to_vec() } else { args.show.clone() };
-    let statistics = reader.statistics(&query(args, &reader, &columns))?;
+    let statistics = Answer::of(&place, &query(args, &place, &columns))?;
     tell(&statistics);
     if args.explain {
         let explained = Explained {
@@ -96,7 +129,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         report(args.output.format(), &explained, || table(&explained))?;
     } else {
         let groups = Groups { by: &args.by, of: &args.of, columns: &columns, has_buckets: args.every.is_some() };
-        print(groups.text(&statistics, args.format.unwrap_or_default()).as_bytes())?;
+        print(groups.text(&statistics.groups, args.format.unwrap_or_default()).as_bytes())?;
     }
     match statistics.damage.len() as u64 {
         0 => Ok(()),
@@ -107,8 +140,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
-fn query(args: &Args, reader: &Reader, columns: &[Column]) -> StatisticsQuery {
-    let range = with_threads(args.range.scan_range(), reader.end_seq().saturating_sub(reader.first_seq()));
+fn query(args: &Args, place: &Place, columns: &[Column]) -> StatisticsQuery {
+    let range = with_threads(args.range.scan_range(), place.records_max());
     let mut query = StatisticsQuery::over(range)
         .by(args.by.iter().cloned())
         .of(args.of.iter().cloned())
@@ -127,12 +160,12 @@ fn query(args: &Args, reader: &Reader, columns: &[Column]) -> StatisticsQuery {
 }
 
 /// Names what is missing.
-fn tell(statistics: &Statistics) {
-    for place in statistics.damage.iter().take(PLACES_NAMED) {
-        note(format_args!("annals: {place}"));
+fn tell(statistics: &Answer) {
+    for (stream, place) in statistics.damage.iter().take(PLACES_NAMED) {
+        note(format_args!("annals: {}{place}", Of(stream.as_ref())));
     }
-    for gap in statistics.gaps.iter().take(PLACES_NAMED) {
-        note(format_args!("annals: gap: {gap}"));
+    for (stream, gap) in statistics.gaps.iter().take(PLACES_NAMED) {
+        note(format_args!("annals: gap: {}{gap}", Of(stream.as_ref())));
     }
     if statistics.gaps.len() > PLACES_NAMED {
         note("annals: more gaps are met; `annals verify` lists all");

@@ -1,6 +1,6 @@
 //! Where records go: to a log, to one stream of a store, or each to the stream that a field of it names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::SystemTime;
 
@@ -73,6 +73,8 @@ impl Keyed {
 /// Records on their way to a target: those for each stream are a batch of their own.
 pub(super) struct Pending<'a> {
     target: Target<'a>,
+    /// Streams that have a place.
+    known: BTreeSet<StreamName>,
     /// `None` stands for a log that is no stream.
     waiting: BTreeMap<Option<StreamName>, Waiting>,
     records: usize,
@@ -83,7 +85,7 @@ pub(super) struct Pending<'a> {
 
 impl<'a> Pending<'a> {
     pub(super) fn new(target: Target<'a>) -> Self {
-        Self { target, waiting: BTreeMap::new(), records: 0, bytes: 0, given: i64::MIN }
+        Self { target, known: BTreeSet::new(), waiting: BTreeMap::new(), records: 0, bytes: 0, given: i64::MIN }
     }
 
     /// The time of a record, if it needs one before it is appended: where streams get their batches one after the other, records
@@ -118,6 +120,17 @@ impl<'a> Pending<'a> {
                 StreamName::new(&name).map(Some).map_err(|error| format!("the field {field}: {error}"))
             }
         }
+    }
+
+    /// Sees to it that the stream that a record names is there or can be created, before the record waits for it: a store takes
+    /// only so many.
+    pub(super) fn admit(&mut self, stream: Option<&StreamName>) -> annals::Result<()> {
+        let (Target::By(store, _), Some(name)) = (&self.target, stream) else { return Ok(()) };
+        if !self.known.contains(name) {
+            store.stream(name.as_str())?.reserve()?;
+            self.known.insert(name.clone());
+        }
+        Ok(())
     }
 
     /// Adds a record; or says why it can't be one.

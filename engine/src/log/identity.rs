@@ -1,11 +1,11 @@
 //! The identity file: what makes a directory a log, or a store of streams. docs/format.md, "Identity".
 
-use crate::LogId;
 use crate::error::{Damage, Error, Result};
 use crate::names::{IDENTITY, STORE_IDENTITY, SegmentKind, SegmentName, temporary};
 use crate::raw::read_header;
 use crate::sealed::read_sealed_header;
 use crate::storage::{Storage, read_exact_at, write_all_at};
+use crate::{LogId, Timestamp};
 use annals_index::{FileHeader, FileKind, HEADER_BYTES, HeaderError, SPECIFIC_BYTES};
 use std::io;
 
@@ -36,11 +36,22 @@ impl IdentityFile {
         }
     }
 
+    /// Writes the identity of a log or store in place of what is there. When this returns, it exists and will after any crash.
+    pub(crate) fn replace(
+        self,
+        storage: &dyn Storage,
+        id: [u8; 16],
+        file_id: [u8; 16],
+        created: Timestamp,
+    ) -> Result<()> {
+        let header = header(LogId(id), file_id, created.as_micros());
+        self.write(storage, &FileHeader { kind: self.kind, ..header })
+    }
+
     /// Writes the identity of a new log or store. When this returns, it exists and will after any crash.
     pub(crate) fn create(self, storage: &dyn Storage) -> Result<()> {
         let draw = || storage.random().map_err(Error::io("draw a random id for", storage.describe(self.name)));
-        let header = FileHeader { kind: self.kind, ..header(LogId(draw()?), draw()?, storage.now().as_micros()) };
-        self.write(storage, &header)
+        self.replace(storage, draw()?, draw()?, storage.now())
     }
 
     /// Writes an identity, in place of what is there.

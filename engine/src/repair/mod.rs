@@ -5,6 +5,7 @@
 //! - [`rebuild`] writes what replaces them: under a temporary name, synced, read back and compared, renamed.
 //! - [`keep`] copies what is replaced to quarantine before that.
 //! - [`restore`] brings back what an opening left behind the end of the log.
+//! - [`store`] writes the identity file of a store again.
 //!
 //! A repair holds the writer's lock, and begins with what every opening for writing does. A crash at any point leaves a
 //! log that another repair finishes; one of a log that is sound changes nothing.
@@ -15,6 +16,7 @@ mod plan;
 mod rebuild;
 mod report;
 mod restore;
+mod store;
 
 use crate::catalog;
 use crate::error::{Damage, Error, Result};
@@ -35,6 +37,7 @@ use restore::{InPlace, Restore};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+pub use store::StoreRepairReport;
 
 /// Repairs a damaged log, or says what a repair would do.
 ///

@@ -110,6 +110,16 @@ pub struct StatisticsWork {
     pub query: QueryStats,
 }
 
+impl StatisticsWork {
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.segments_in_range += other.segments_in_range;
+        self.segments_kept += other.segments_kept;
+        self.segments_stored += other.segments_stored;
+        self.blocks_by_column += other.blocks_by_column;
+        self.query.merge(&other.query);
+    }
+}
+
 impl GroupKey {
     fn class(&self) -> u8 {
         match self {

@@ -11,9 +11,11 @@ mod gather;
 mod quantiles;
 mod question;
 mod run;
+mod streams;
 mod sum;
 mod tally;
 mod typed;
 
 pub use answer::{FieldStatistics, Group, GroupKey, Quantiles, Statistics, StatisticsWork};
 pub use question::StatisticsQuery;
+pub use streams::StoreStatistics;

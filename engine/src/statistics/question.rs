@@ -5,7 +5,7 @@ use super::field::Measures;
 use super::tally::Layout;
 use crate::error::{Error, Result};
 use crate::fields::put_varint;
-use crate::query::{Condition, FieldPath};
+use crate::query::{Condition, FieldPath, Matcher};
 use crate::reader::ScanRange;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -143,14 +143,14 @@ impl StatisticsQuery {
     }
 
     /// # Errors
-    /// [`Error::InvalidOption`] if the question can't be asked.
+    /// [`Error::InvalidOption`] or [`Error::Condition`] if the question can't be asked.
     pub(super) fn check(&self) -> Result<()> {
         let wrong = |option, detail: &str| Err(Error::InvalidOption { option, detail: detail.to_owned() });
         match () {
             () if self.every == Some(0) => wrong("every", "a span of time has at least 1 µs"),
             () if self.by.len() > FIELDS_MAX => wrong("by", "groups are made by at most 64 fields"),
             () if self.of.len() > FIELDS_MAX => wrong("of", "at most 64 fields are added up"),
-            () => Ok(()),
+            () => Ok(self.condition.as_ref().map(Matcher::new).transpose().map(drop)?),
         }
     }
 

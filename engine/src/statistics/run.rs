@@ -8,7 +8,7 @@ use super::typed::TypedGatherer;
 use crate::error::{Damage, Error, Result};
 use crate::gap::Gap;
 use crate::log::Log;
-use crate::query::{Matcher, Selection};
+use crate::query::Selection;
 use crate::reader::{Reader, Scan, Source};
 use crate::sealed::{BlockBuf, SealedFile};
 use crate::sync::{Mutex, MutexGuard, thread};
@@ -30,7 +30,12 @@ impl Reader {
     /// operating system says.
     pub fn statistics(&self, query: &StatisticsQuery) -> Result<Statistics> {
         query.check()?;
-        query.condition.as_ref().map(Matcher::new).transpose()?;
+        let Found { tally, damage, gaps, work } = self.tally(query)?;
+        Ok(Statistics { damage, gaps, work, ..tally.answer(query) })
+    }
+
+    /// What a question that has been checked comes to.
+    pub(super) fn tally(&self, query: &StatisticsQuery) -> Result<Found> {
         let source = self.source();
         source.look()?;
         let job = Arc::new(Job::new(source.clone(), query));
@@ -89,12 +94,12 @@ struct State {
     failure: Option<Error>,
 }
 
-/// What is found in one unit.
-struct Found {
-    tally: Tally,
-    damage: Vec<Damage>,
-    gaps: Vec<Gap>,
-    work: StatisticsWork,
+/// What is found in one unit, or in a log.
+pub(super) struct Found {
+    pub(super) tally: Tally,
+    pub(super) damage: Vec<Damage>,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) work: StatisticsWork,
 }
 
 impl Job {
@@ -230,7 +235,7 @@ impl Job {
         Ok(Found { tally, damage, gaps: scan.gaps().to_vec(), work })
     }
 
-    fn finish(&self) -> Result<Statistics> {
+    fn finish(&self) -> Result<Found> {
         let mut state = self.lock();
         if let Some(failure) = state.failure.take() {
             return Err(failure);
@@ -241,7 +246,7 @@ impl Job {
         // A gap over the end of a segment is met in both.
         gaps.sort_by_key(|gap| gap.first_seq);
         gaps.dedup();
-        Ok(Statistics { damage, gaps, work: state.work, ..tally.answer(&self.query) })
+        Ok(Found { tally, damage, gaps, work: state.work })
     }
 }
 
@@ -249,10 +254,7 @@ impl State {
     fn add(&mut self, found: Found) -> Result<()> {
         self.damage.extend(found.damage);
         self.gaps.extend(found.gaps);
-        self.work.segments_kept += found.work.segments_kept;
-        self.work.segments_stored += found.work.segments_stored;
-        self.work.blocks_by_column += found.work.blocks_by_column;
-        self.work.query.merge(&found.work.query);
+        self.work.merge(&found.work);
         match &mut self.tally {
             Some(tally) if !tally.is_empty() => tally.merge(found.tally),
             tally => {

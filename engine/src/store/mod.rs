@@ -3,10 +3,11 @@
 //! Each stream is an ordinary log in a directory of its own, with seqs of its own. What a store adds is a name for each
 //! ([`StreamName`]), the lock and the identity of the whole, and bounds: few of the logs are open at a time, those used
 //! last; the others are closed properly and opened again by the next append ([`slots`]). The logs have no threads of
-//! their own: two of the store's serve all ([`background`]). [`StoreReader`] reads across streams.
+//! their own: two of the store's serve all ([`background`]). New ones are counted ([`census`]). [`StoreReader`] reads across streams.
 
 mod background;
-mod directory;
+mod census;
+pub(crate) mod directory;
 mod merge;
 mod options;
 mod reader;

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Default of [`StoreOptions::open_streams`].
 const OPEN_STREAMS_DEFAULT: usize = 64;
+/// Default of [`StoreOptions::streams_max`].
+const STREAMS_MAX_DEFAULT: usize = 10_000;
 /// Default of [`StoreOptions::memory_bytes`].
 const MEMORY_BYTES_DEFAULT: usize = 64 << 20;
 /// Default of [`StoreOptions::idle_close`].
@@ -44,6 +46,7 @@ const QUEUE_BYTES_MIN: usize = 64 << 10;
 pub struct StoreOptions {
     pub(super) streams: Options,
     pub(super) open_streams: usize,
+    pub(super) streams_max: usize,
     memory_bytes: usize,
     pub(super) idle_close: Duration,
     pub(super) background: Background,
@@ -54,6 +57,7 @@ impl Default for StoreOptions {
         Self {
             streams: Options::new().segment_bytes(SEGMENT_BYTES_DEFAULT),
             open_streams: OPEN_STREAMS_DEFAULT,
+            streams_max: STREAMS_MAX_DEFAULT,
             memory_bytes: MEMORY_BYTES_DEFAULT,
             idle_close: IDLE_CLOSE_DEFAULT,
             background: Background::Threads,
@@ -85,6 +89,15 @@ impl StoreOptions {
         self
     }
 
+    /// How many streams there may be: an append that would create one more is refused ([`Error::TooManyStreams`]), and those that
+    /// are there are appended to as before. It guards against names that others choose, each of which takes a directory. What counts
+    /// is directories, also those of streams that were never finished. Default 10,000; at least 1.
+    #[must_use]
+    pub fn streams_max(mut self, streams: usize) -> Self {
+        self.streams_max = streams;
+        self
+    }
+
     /// Memory of the store, in bytes: half is for blocks of sealed segments that readers ask for again, the other half for
     /// records that wait to be written, shared evenly by the streams that may be open. Default 64 MiB; at least 128 KiB for each of
     /// these. Beside it an open stream takes about 30 KiB, 4 bytes for each record that is not sealed yet, and, while the store
@@ -113,7 +126,8 @@ impl StoreOptions {
     /// Opens a store that exists.
     ///
     /// # Errors
-    /// [`Error::NotAStore`]; [`Error::Locked`] if it is open for writing; [`Error::Damaged`] if its identity file is;
+    /// [`Error::NotAStore`]; [`Error::Locked`] if it is open for writing; [`Error::Damaged`] if its identity file is, or is
+    /// missing, until it is repaired ([`crate::Repair::run_store`]);
     /// [`Error::InvalidOption`], and what the operating system says.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
         self.run(self.streams.storage_at(path.as_ref()), Mode::Open)
@@ -165,6 +179,9 @@ impl StoreOptions {
         let invalid = |option, detail: &str| Err(Error::InvalidOption { option, detail: detail.into() });
         if self.open_streams < 2 {
             return invalid("open_streams", "at least 2 streams have to be able to be open");
+        }
+        if self.streams_max == 0 {
+            return invalid("streams_max", "at least 1 stream has to be able to be there");
         }
         if self.queue_bytes() < QUEUE_BYTES_MIN {
             return invalid("memory_bytes", "at least 128 KiB for each stream that may be open");

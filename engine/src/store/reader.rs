@@ -2,7 +2,6 @@
 
 use crate::error::{Damage, Error, Result};
 use crate::footprint::Footprint;
-use crate::log::identity;
 use crate::meter::CacheMeter;
 use crate::names::StreamName;
 use crate::options::CACHE_BYTES_DEFAULT;
@@ -22,7 +21,7 @@ use std::sync::Arc;
 pub struct StoreReader {
     storage: Arc<dyn Storage>,
     cache: Option<Arc<BlockCache>>,
-    /// `None` if the identity file is damaged, which keeps nobody from reading the streams.
+    /// `None` if the identity file is damaged or missing, which keeps nobody from reading the streams.
     identity: Option<(StoreId, Timestamp)>,
     damage: Vec<Damage>,
 }
@@ -47,7 +46,7 @@ impl StoreReader {
 
     /// As [`StoreReader::open_on`], with a block cache that others may share.
     pub(super) fn with_cache(storage: Arc<dyn Storage>, cache: Option<Arc<BlockCache>>) -> Result<Self> {
-        let Some((header, damage)) = identity::OF_STORE.read(&*storage)? else {
+        let Some((header, damage)) = directory::identity(&*storage)? else {
             return Err(directory::no_store(&*storage)?);
         };
         directory::check_no_log(&*storage)?;
@@ -60,17 +59,17 @@ impl StoreReader {
         self.storage.describe("")
     }
 
-    /// The store's id; `None` if its identity file is damaged.
+    /// The store's id; `None` if its identity file is damaged or missing.
     pub fn id(&self) -> Option<StoreId> {
         self.identity.map(|(id, _)| id)
     }
 
-    /// When the store was created; `None` if its identity file is damaged.
+    /// When the store was created; `None` if its identity file is damaged or missing.
     pub fn created(&self) -> Option<Timestamp> {
         self.identity.map(|(_, created)| created)
     }
 
-    /// What is wrong with the store's identity file. Each stream tells its own damage: [`Reader::verify`].
+    /// What is wrong with the store's identity file, which [`crate::Repair::run_store`] writes again. Each stream tells its own damage: [`Reader::verify`].
     pub fn damage(&self) -> &[Damage] {
         &self.damage
     }

@@ -10,6 +10,7 @@ use crate::names::{SegmentName, StreamName};
 use crate::recovery::RecoveryReport;
 use crate::sealed::BlockCache;
 use crate::storage::Storage;
+use crate::store::census::Census;
 use crate::store::options::StoreOptions;
 use crate::store::poisoned;
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard, thread_local};
@@ -25,6 +26,7 @@ pub(super) struct Shared {
     pub(super) options: StoreOptions,
     pub(super) cache: Option<Arc<BlockCache>>,
     pub(super) state: Mutex<State>,
+    census: Census,
     /// A place was taken, left or given up, or the store was closed.
     changed: Condvar,
     /// The background has something to do.
@@ -79,7 +81,8 @@ type Guard<'a> = MutexGuard<'a, State>;
 impl Shared {
     pub(super) fn new(storage: Arc<dyn Storage>, options: StoreOptions, cache: Option<Arc<BlockCache>>) -> Self {
         let state = Mutex::new(State::default());
-        Self { storage, options, cache, state, changed: Condvar::new(), background: Condvar::new() }
+        let (census, changed, background) = (Census::new(), Condvar::new(), Condvar::new());
+        Self { storage, options, cache, state, census, changed, background }
     }
 
     /// The log of the stream `name`, opened or created if need be.
@@ -198,6 +201,11 @@ impl Shared {
         outcome.and(failed.map_or(Ok(()), Err))
     }
 
+    /// Sees to it that the stream `name` can be created, if it isn't there.
+    pub(super) fn reserve(&self, name: &StreamName) -> Result<()> {
+        self.census.reserve(&*self.storage, name, self.options.streams_max)
+    }
+
     pub(super) fn recoveries(&self) -> Vec<(StreamName, RecoveryReport)> {
         self.lock().recoveries.clone().into_iter().collect()
     }
@@ -221,7 +229,12 @@ impl Shared {
     fn open_log(&self, name: &StreamName) -> Result<Log> {
         let folder = name.folder();
         let storage = self.storage.folder(&folder).map_err(Error::io("open", self.storage.describe(&folder)))?;
-        let log = self.options.streams.open_or_create_with(storage, self.cache.clone())?;
+        let is_new = self.census.admit(&*self.storage, name, self.options.streams_max)?;
+        let opened = self.options.streams.open_or_create_with(storage, self.cache.clone());
+        if is_new && opened.is_err() {
+            self.census.take_back(&*self.storage, name);
+        }
+        let log = opened?;
         let report = log.recovery();
         if !report.clean || !report.is_complete() || !report.damaged.is_empty() {
             self.lock().recoveries.insert(name.clone(), report.clone());

@@ -31,6 +31,15 @@ impl Stream {
         &self.name
     }
 
+    /// Takes a place for the stream among those that there may be ([`crate::StoreOptions::streams_max`]), unless it is there: no
+    /// append to it is refused for want of one, as long as the store is open. Creates nothing.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooManyStreams`], and what the operating system says.
+    pub fn reserve(&self) -> Result<()> {
+        self.shared.reserve(&self.name)
+    }
+
     /// As [`Log::append`].
     ///
     /// # Errors
