@@ -25,12 +25,11 @@ pub(crate) fn open_raw(
     Ok(Ok(raw))
 }
 
+/// A raw segment's file and its header.
+type Opened = (Arc<dyn File>, FileHeader);
+
 /// Opens a raw segment's file and reads its header; what is wrong with it, if nothing else can be read.
-fn open_header(
-    storage: &Arc<dyn Storage>,
-    log_id: LogId,
-    name: SegmentName,
-) -> Result<Result<(Arc<dyn File>, FileHeader), String>> {
+fn open_header(storage: &Arc<dyn Storage>, log_id: LogId, name: SegmentName) -> Result<Result<Opened, String>> {
     let text = name.to_string();
     let path = storage.describe(&text);
     let file = storage.open(&text).map_err(Error::io("open", path.clone()))?;
