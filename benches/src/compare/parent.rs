@@ -74,12 +74,12 @@ pub(super) fn run(args: &RunArgs, contenders: &[Box<dyn Contender>]) -> Result<(
     let mut left_out = Vec::new();
     let mut chosen = choose(args, contenders, &mut left_out)?;
     let first = source.items()?.next().transpose()?;
-    if !first.as_ref().is_some_and(|item| item.id().is_some()) {
+    if first.as_ref().is_none_or(|item| item.id().is_none()) {
         let reason = "these events have no `request_id` to find them by";
         let needs_ids = |kind| matches!(kind, Kind::Find { .. } | Kind::Store { index: Index::Ids });
         leave_out(&mut chosen, needs_ids, reason, &mut left_out);
     }
-    if !first.is_some_and(|item| item.has_aggregates()) {
+    if first.is_none_or(|item| !item.has_aggregates()) {
         let reason = "these events have no text `event_type` and number `latency_ms`";
         leave_out(&mut chosen, |kind| kind == Kind::Aggregate, reason, &mut left_out);
     }
