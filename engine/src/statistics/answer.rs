@@ -105,6 +105,8 @@ pub struct StatisticsWork {
     pub segments_stored: u64,
     /// Blocks of columns whose values were added up without making records of them.
     pub blocks_by_column: u64,
+    /// Records that are not sealed, answered by what was kept of them in memory.
+    pub records_remembered: u64,
     /// What was done for all that was not kept.
     #[serde(flatten)]
     pub query: QueryStats,
