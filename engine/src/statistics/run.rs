@@ -87,7 +87,7 @@ struct Unit {
 
 struct State {
     next: usize,
-    /// Segments whose blocks are, or were, added up.
+    /// Segments whose blocks are being added up.
     shared: Vec<Arc<SharedBlocks>>,
     tally: Option<Tally>,
     damage: Vec<Damage>,
@@ -195,7 +195,12 @@ impl Job {
     /// Adds up blocks of a segment. The thread that is the last at it has what they add up to; if anything is wrong with them, a scan
     /// of the records tells what.
     fn add_blocks(&self, shared: &SharedBlocks) -> Result<Option<Found>> {
-        let Some(sum) = shared.work(&self.query)? else { return Ok(None) };
+        let outcome = shared.work(&self.query);
+        if !matches!(outcome, Ok(None)) {
+            // Its file is to be held open no longer.
+            self.lock().shared.retain(|other| other.unit != shared.unit);
+        }
+        let Some(sum) = outcome? else { return Ok(None) };
         let Some(sum) = sum else {
             let found = self.compute(self.units[shared.unit].seqs.clone())?;
             return self.keep(&shared.file, found).map(Some);
@@ -233,20 +238,20 @@ impl Job {
         Tally::decode(bytes, self.query.layout(), self.query.every.is_some(), self.query.by.len())
     }
 
-    /// The raw segment of a unit, if all times of its records are asked for, and what is found may be kept.
+    /// The raw segment of a unit, if all times of its records are asked for.
     fn raw_of(&self, unit: &Unit) -> Option<&RawSegment> {
-        let Segment::Raw(raw) = &self.chain.segments[unit.segment.filter(|_| self.query.keeps)?] else { return None };
+        let Segment::Raw(raw) = &self.chain.segments[unit.segment?] else { return None };
         self.query.range.has_times(raw.times()).then_some(raw)
     }
 
     /// What is in a raw segment: of its first records as it was kept in memory, and of those that came since as it is computed now.
     fn find_raw(&self, raw: &RawSegment, seqs: Range<u64>) -> Result<Found> {
         let (remembered, segment) = (&self.source.view.remembered, raw.file_id());
-        let kept = remembered.get(&self.id, segment, &seqs);
+        let kept = self.query.keeps.then(|| remembered.get(&self.id, segment, &seqs)).flatten();
         let kept = kept.and_then(|(end, bytes)| Some((end, self.decode(&bytes)?)));
         let Some((end, tally)) = kept else {
             let found = self.compute_raw(raw, seqs.clone())?;
-            if found.is_whole() {
+            if self.query.keeps && found.is_whole() {
                 remembered.put(self.id, segment, seqs, found.tally.encode());
             }
             return Ok(found);
