@@ -86,6 +86,7 @@ mod raw;
 mod reader;
 mod record;
 mod recovery;
+mod remembered;
 mod repair;
 mod retention;
 mod sealed;

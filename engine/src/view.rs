@@ -9,6 +9,7 @@ use crate::log::fields_of;
 use crate::names::SegmentName;
 use crate::query::FieldPath;
 use crate::raw::RawSegment;
+use crate::remembered::Remembered;
 use crate::sealed::{SealedFile, SealedSlot};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex, RwLock};
@@ -104,6 +105,8 @@ pub(crate) struct View {
     /// The fields that are indexed, if who opened the log has named them.
     index_fields: RwLock<Option<Vec<FieldPath>>>,
     closed: AtomicBool,
+    /// What statistics keep of records that are not sealed.
+    pub(crate) remembered: Remembered,
     /// Where to wait for records: to be visible, or durable.
     pub(crate) records: Watch,
     /// Where to wait for segments: to be begun, ended or sealed, or for sealing to be stuck.

@@ -499,6 +499,136 @@ fn columns_are_added_up_as_records_are() {
     assert!(by_column > 100, "{by_column}");
 }
 
+/// Records of shapes that take turns, with numbers of every kind in the same field: in few and in many different values.
+fn turns(count: u64) -> Vec<(i64, Json)> {
+    let spread = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+    let one = |n: u64| {
+        let (kind, few) = (format!("event.type.number.{}", spread(n) % 7), spread(n) % 3);
+        let float = (spread(n) % 1_000_000) as f64 / 1_000.0;
+        let value = match n / 512 % 8 {
+            0 => json!(float),
+            1 => json!(spread(n) % 100_000),
+            2 => json!(1.0 / (n + 1) as f64),
+            3 => json!(few),
+            4 => [json!(float), json!(few), json!(null), json!("x"), json!(-(spread(n) as i64 % 9_000))]
+                [n as usize % 5]
+                .clone(),
+            5 => json!((spread(n) % 1_000) as f64 * 1e300 * if few == 0 { -1.0 } else { 1.0 }),
+            6 => json!(u64::MAX - spread(n) % 1_000_000),
+            _ => json!(-(few as i64) * 1_000_000),
+        };
+        let record = match spread(n) % 4 {
+            0 => json!({ "id": n, "kind": kind, "value": value }),
+            1 => json!({ "kind": kind, "level": few, "value": value, "text": format!("took {float} ms") }),
+            2 => json!({ "value": value, "level": few }),
+            _ => json!({ "kind": kind, "id": n, "text": "none" }),
+        };
+        (n as i64 * 3 - spread(n) as i64 % 50, record)
+    };
+    (0..count).map(one).collect()
+}
+
+#[test]
+fn shapes_and_numbers_that_take_turns_are_added_up_by_column() {
+    let records = turns(40_000);
+    let logs = [Codec::Rows, Codec::Columns].map(|codec| {
+        let options = options(codec).segment_bytes(32 << 20);
+        let log = options.open_or_create_on(SimDisk::new(1).storage()).unwrap();
+        append(&log, &records).unwrap();
+        log.seal().unwrap();
+        log
+    });
+    let mut by_column = 0;
+    for by in [&[][..], &["kind"], &["level", "kind"]] {
+        for of in [&["value"][..], &["level", "value", "id"]] {
+            for every in [None, Some(500), Some(50_000)] {
+                let query = |threads| {
+                    let range = ScanRange::all().threads(threads);
+                    let query = StatisticsQuery::over(range).by(paths(by)).of(paths(of)).keep(false);
+                    every.map_or(query.clone(), |every| query.every(Duration::from_micros(every)))
+                };
+                let rows = logs[0].statistics(&query(1)).unwrap();
+                for (log, threads) in [(&logs[0], 3), (&logs[1], 1), (&logs[1], 4)] {
+                    let found = log.statistics(&query(threads)).unwrap();
+                    assert_eq!((found.records, &found.groups), (rows.records, &rows.groups), "{by:?} {of:?} {every:?}");
+                    assert_eq!(found.work.query.records_examined, 40_000);
+                    by_column += found.work.blocks_by_column;
+                }
+            }
+        }
+    }
+    assert!(by_column > 1_000, "{by_column}");
+}
+
+#[test]
+fn records_that_are_not_sealed_are_remembered() {
+    let disk = SimDisk::new(1);
+    let log = sample(&disk);
+    let remembered = |reader: &Reader, query: &StatisticsQuery| {
+        let found = reader.statistics(query).unwrap();
+        let plain = Reader::open_on(disk.storage()).unwrap().statistics(&query.clone().keep(false)).unwrap();
+        assert_eq!((found.records, &found.groups), (plain.records, &plain.groups));
+        (found.work.records_remembered, found.work.query.records_examined)
+    };
+    let more =
+        |from: i64| append(&log, &(from..from + 5).map(|n| (n, json!({ "kind": 1, "ms": n }))).collect::<Vec<_>>());
+    log.statistics(&by_kind()).unwrap();
+    // By all readers of the log in this process, and by each that was opened by itself.
+    for reader in [log.reader(), Reader::open_on(disk.storage()).unwrap()] {
+        remembered(&reader, &by_kind());
+        assert_eq!(remembered(&reader.clone(), &by_kind()), (10, 0));
+    }
+    let reader = log.reader();
+    more(500).unwrap();
+    assert_eq!(remembered(&reader, &by_kind()), (10, 5));
+    assert_eq!(remembered(&reader, &by_kind()), (15, 0));
+    // About fewer records, about others, about some times only, and not to be kept at all.
+    let over = |range| StatisticsQuery::over(range).by(paths(&["kind"])).of(paths(&["ms"]));
+    assert_eq!(remembered(&reader, &over(ScanRange::all().seqs(..38))), (0, 8));
+    assert_eq!(remembered(&reader, &over(ScanRange::all().seqs(33..))), (0, 12));
+    assert_eq!(remembered(&reader, &over(ScanRange::all().since(Timestamp::from_micros(503)))).0, 0);
+    assert_eq!(remembered(&reader, &by_kind().distinct(false)), (0, 45));
+    assert_eq!(remembered(&reader, &by_kind().keep(false)), (0, 45));
+    assert_eq!(remembered(&reader, &by_kind()), (15, 0));
+    log.seal().unwrap();
+    assert_eq!(remembered(&reader, &by_kind()).0, 0);
+    more(900).unwrap();
+    assert_eq!(remembered(&reader, &by_kind()), (0, 5));
+    assert_eq!(remembered(&reader, &by_kind()), (5, 0));
+}
+
+proptest! {
+    #![proptest_config(config(128))]
+    #[test]
+    fn nothing_that_is_remembered_changes_an_answer(case in case(), retains: bool) {
+        let disk = SimDisk::new(1);
+        let open = || options(if case.columns { Codec::Columns } else { Codec::Rows }).open_or_create_on(disk.storage()).unwrap();
+        let mut log = open();
+        let beside = Reader::open_on(disk.storage()).unwrap();
+        for (n, (records, is_sealed)) in case.pieces.iter().enumerate() {
+            for part in records.chunks(7) {
+                append(&log, part).unwrap();
+                for reader in [&log.reader(), &beside] {
+                    let found = reader.statistics(&case.query()).unwrap();
+                    check(&case, &found, &case.records(reader));
+                }
+            }
+            match (is_sealed, n % 2) {
+                (true, _) => _ = log.seal().unwrap(),
+                // What the writer before left is closed as it is, or written anew.
+                (false, 0) => {
+                    log.close().unwrap();
+                    log = open();
+                }
+                (false, _) => {}
+            }
+            if retains {
+                log.retain(&annals::RetentionPolicy::new().max_records(12)).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn limits_are_errors_that_say_what_to_do() {
     let disk = SimDisk::new(1);

@@ -40,12 +40,39 @@ pub(super) fn unpack(bytes: &[u8], index: usize, width: u32) -> Option<u64> {
     Some((u128::from_le_bytes(window) >> shift) as u64 & mask)
 }
 
+/// Calls `each` with the first `count` numbers packed in `bytes`, in order; `None` if they end before.
+pub(super) fn unpack_each(bytes: &[u8], count: usize, width: u32, mut each: impl FnMut(u64)) -> Option<()> {
+    // So many have all of their bits in the eight bytes where they begin.
+    let quick = match (bytes.len().checked_sub(7), width) {
+        (Some(begins), 1..=57) => count.min((begins * 8).div_ceil(width as usize)),
+        _ => 0,
+    };
+    let mask = if width >= 64 { u64::MAX } else { (1 << width) - 1 };
+    for index in 0..quick {
+        let bit = index * width as usize;
+        let window = bytes.get(bit / 8..).and_then(<[u8]>::first_chunk::<8>)?;
+        each(u64::from_le_bytes(*window) >> (bit % 8) & mask);
+    }
+    for index in quick..count {
+        each(unpack(bytes, index, width)?);
+    }
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn all_at_once_are_those_one_by_one(bytes: Vec<u8>, count in 0usize..200, width in 0u32..=80) {
+            let mut all = Vec::new();
+            let found = unpack_each(&bytes, count, width, |number| all.push(number));
+            let wanted: Option<Vec<u64>> = (0..count).map(|index| unpack(&bytes, index, width)).collect();
+            prop_assert_eq!(found.map(|()| all), wanted);
+        }
+
         #[test]
         fn numbers_come_back(numbers: Vec<u64>, width in 0u32..=64) {
             let mask = if width == 64 { u64::MAX } else { (1 << width) - 1 };

@@ -61,6 +61,21 @@ impl Block {
         rows: u32,
         decompress: &mut Decompress<'_>,
     ) -> Result<(), &'static str> {
+        self.open_until(dictionary, payload, rows, u32::MAX, decompress)
+    }
+
+    /// As [`Block::open`], with no more than the first `columns` columns: the others aren't looked at, and not to be read.
+    ///
+    /// # Errors
+    /// As [`Block::open`].
+    pub(crate) fn open_until(
+        &mut self,
+        dictionary: &Dictionary,
+        payload: &[u8],
+        rows: u32,
+        columns: u32,
+        decompress: &mut Decompress<'_>,
+    ) -> Result<(), &'static str> {
         self.rows = 0;
         if rows as usize > ITEMS_MAX {
             return Err("the block has more records than any block may");
@@ -78,7 +93,7 @@ impl Block {
             _ => return Err("the block has flags that this version doesn't know"),
         }
         let plain = std::mem::take(&mut self.plain);
-        let parsed = self.parse(dictionary, &plain, rows as usize);
+        let parsed = self.parse(dictionary, &plain, rows as usize, columns as usize);
         self.plain = plain;
         parsed?;
         self.reading.begin(dictionary);
@@ -86,7 +101,13 @@ impl Block {
         Ok(())
     }
 
-    fn parse(&mut self, dictionary: &Dictionary, plain: &[u8], rows: usize) -> Result<(), &'static str> {
+    fn parse(
+        &mut self,
+        dictionary: &Dictionary,
+        plain: &[u8],
+        rows: usize,
+        columns: usize,
+    ) -> Result<(), &'static str> {
         let mut fields = Fields(plain);
         let heads_len = fields.varint().and_then(|len| usize::try_from(len).ok()).ok_or(CUT)?;
         let mut heads = Fields(fields.take(heads_len).ok_or(CUT)?);
@@ -106,8 +127,9 @@ impl Block {
             }
         }
         self.times = Ints::decode(&mut heads, rows, &mut data_at, &mut packed_at).ok_or(CUT)?;
-        self.columns(dictionary, plain, &mut heads, rows, (&mut data_at, &mut packed_at))?;
-        match heads.is_empty() && data_at == plain.len() && packed_at == self.packed.len() {
+        self.columns(dictionary, plain, &mut heads, (rows, columns), (&mut data_at, &mut packed_at))?;
+        let is_cut = columns < dictionary.columns.len();
+        match is_cut || heads.is_empty() && data_at == plain.len() && packed_at == self.packed.len() {
             true => Ok(()),
             false => Err("the block's columns have another length than they tell"),
         }
@@ -118,7 +140,7 @@ impl Block {
         dictionary: &Dictionary,
         plain: &[u8],
         heads: &mut Fields<'_>,
-        rows: usize,
+        (rows, columns): (usize, usize),
         (data_at, packed_at): (&mut usize, &mut usize),
     ) -> Result<(), &'static str> {
         // What a block doesn't use is never looked at; only the counts have to begin at 0.
@@ -128,7 +150,7 @@ impl Block {
         self.slots[TIME_SLOT as usize].ints = self.times;
         self.cells[ROOT as usize].count = rows;
         let (mut items, mut counts, mut numbers) = (rows, Vec::<u32>::new(), Vec::new());
-        for (id, column) in dictionary.columns.iter().enumerate() {
+        for (id, column) in dictionary.columns.iter().enumerate().take(columns) {
             let count = self.cells[id].count;
             if count == 0 {
                 continue;

@@ -1,6 +1,6 @@
 //! A run of numbers in a block: constant, bit-packed, or in planes of bytes; as they are or as differences.
 
-use super::bits::{pack, packed_bytes, unpack};
+use super::bits::{pack, packed_bytes, unpack, unpack_each};
 use crate::fields::{Fields, put_signed_varint, put_varint};
 
 /// All numbers are the same.
@@ -13,6 +13,9 @@ const PACKED_DELTA: u8 = 2;
 const PLANES: u8 = 3;
 /// As [`PLANES`], of the differences to the number before.
 const PLANES_DELTA: u8 = 4;
+
+/// Of so many codes each is counted by itself: several bytes are compared at once.
+const FEW: usize = 4;
 
 /// Where the numbers of a run stand in a block, and how.
 #[derive(Debug, Clone, Copy, Default)]
@@ -163,20 +166,34 @@ impl Ints {
     /// All numbers, in place of what is in `out`.
     pub(super) fn all(&self, data: &[u8], packed: &[u8], out: &mut Vec<i64>) -> Option<()> {
         out.clear();
+        let is_delta = matches!(self.mode, PACKED_DELTA | PLANES_DELTA);
+        let stored = if is_delta { self.count.checked_sub(1)? } else { self.count };
+        if is_delta {
+            out.push(self.first);
+        }
         match self.mode {
             CONSTANT => out.resize(self.count, self.base),
-            PACKED | PLANES => {
-                for index in 0..self.count {
-                    out.push(self.stored(index, data, packed)?);
-                }
+            PACKED | PACKED_DELTA => {
+                let add = |offset| out.push(self.base.wrapping_add(offset as i64));
+                unpack_each(packed.get(self.at..)?, stored, u32::from(self.width), add)?;
             }
             _ => {
-                let mut value = self.first;
-                out.push(value);
-                for index in 0..self.count.saturating_sub(1) {
-                    value = value.wrapping_add(self.stored(index, data, packed)?);
-                    out.push(value);
+                let planes = data.get(self.at..)?.get(..stored.checked_mul(usize::from(self.width))?)?;
+                let from = out.len();
+                out.resize(from + stored, self.base);
+                for plane in 0..usize::from(self.width) {
+                    let bytes = &planes[plane * stored..][..stored];
+                    for (number, byte) in out[from..].iter_mut().zip(bytes) {
+                        *number = number.wrapping_add(i64::from(*byte) << (8 * plane));
+                    }
                 }
+            }
+        }
+        if is_delta {
+            let mut value = 0i64;
+            for number in out.iter_mut() {
+                value = value.wrapping_add(*number);
+                *number = value;
             }
         }
         Some(())
@@ -257,20 +274,34 @@ impl Ints {
             }
             return Some(());
         }
-        // Nearly all columns have fewer than 256 codes that are asked for.
-        if let Some((low, high)) = self.bytes(to, data).filter(|_| counts.len() <= 256) {
-            let mut all = [0u32; 256];
-            match high {
-                [] => low.iter().for_each(|code| all[usize::from(*code)] += 1),
-                _ => low.iter().zip(high).for_each(|(code, high)| all[usize::from(*code)] += u32::from(*high == 0)),
+        match self.bytes(to, data) {
+            // Most columns have no more than these.
+            Some((low, high)) if counts.len() <= FEW => {
+                counts.iter_mut().zip(0..).for_each(|(count, code)| *count += occurrences(low, high, code));
             }
-            counts.iter_mut().zip(all).for_each(|(count, own)| *count += own);
-            return Some(());
-        }
-        for index in 0..to {
-            let code = self.stored(index, data, packed)?;
-            if let Some(count) = usize::try_from(code).ok().and_then(|code| counts.get_mut(code)) {
-                *count += 1;
+            Some((low, high)) if counts.len() <= 256 => {
+                let mut all = [0u32; 256];
+                match high {
+                    [] => low.iter().for_each(|code| all[usize::from(*code)] += 1),
+                    _ => low.iter().zip(high).for_each(|(code, high)| all[usize::from(*code)] += u32::from(*high == 0)),
+                }
+                counts.iter_mut().zip(all).for_each(|(count, own)| *count += own);
+            }
+            _ if self.mode == PACKED => {
+                let add = |code| {
+                    if let Some(count) = usize::try_from(code).ok().and_then(|code| counts.get_mut(code)) {
+                        *count += 1;
+                    }
+                };
+                unpack_each(packed.get(self.at..)?, to, u32::from(self.width), add)?;
+            }
+            _ => {
+                for index in 0..to {
+                    let code = self.stored(index, data, packed)?;
+                    if let Some(count) = usize::try_from(code).ok().and_then(|code| counts.get_mut(code)) {
+                        *count += 1;
+                    }
+                }
             }
         }
         Some(())
@@ -290,4 +321,19 @@ impl Ints {
     pub(super) fn constant(&self) -> Option<i64> {
         (self.mode == CONSTANT).then_some(self.base)
     }
+}
+
+/// How often `code` is among those with these lowest and second bytes; without any, the second are 0.
+fn occurrences(low: &[u8], high: &[u8], code: u8) -> u32 {
+    /// So many fit into a byte.
+    const RUN: usize = 255;
+    let count = |low: &[u8]| u32::from(low.iter().map(|own| u8::from(*own == code)).sum::<u8>());
+    if high.is_empty() {
+        return low.chunks(RUN).map(count).sum();
+    }
+    let both = |(low, high): (&[u8], &[u8])| {
+        let is_code = |(low, high): (&u8, &u8)| u8::from(*low == code) & u8::from(*high == 0);
+        u32::from(low.iter().zip(high).map(is_code).sum::<u8>())
+    };
+    low.chunks(RUN).zip(high.chunks(RUN)).map(both).sum()
 }

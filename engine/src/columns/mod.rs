@@ -18,6 +18,7 @@ mod entry;
 mod fields;
 mod finish;
 mod hash;
+mod interned;
 mod ints;
 mod keys;
 mod learn;
@@ -39,7 +40,7 @@ pub(crate) use dictionary::Dictionary;
 pub(crate) use encode::Encoder;
 pub(crate) use fields::Plan;
 pub(crate) use learn::{LearnOptions, Sample, learn};
-pub(crate) use typed::{TypedCell, TypedPlan};
+pub(crate) use typed::{CODE_MISSING, TypedColumn, TypedMemory, TypedPlan};
 
 use entry::{Entry, Part};
 

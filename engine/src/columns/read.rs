@@ -262,27 +262,35 @@ impl<'b> Walk<'b> {
 
     fn print(&mut self, print: Print, slot: u32, rank: usize, out: &mut Vec<u8>) -> Outcome {
         match print {
-            Print::Decimal => text::print_digits(self.number(slot, rank)?, 0, out),
-            Print::Padded(digits) => text::print_digits(self.number(slot, rank)?, usize::from(digits), out),
-            Print::Tagged => {
-                let at = out.len();
-                text::print_digits(self.number(slot, rank)?, 0, out);
-                out.remove(at);
-            }
-            Print::Hex { upper } => text::print_hex_number(self.number(slot, rank)?, 0, upper, out),
-            Print::PaddedHex { digits, upper } => {
-                text::print_hex_number(self.number(slot, rank)?, usize::from(digits), upper, out);
-            }
             Print::HexBytes { digits, upper } => {
                 let bytes = self.fixed(slot, rank, usize::from(digits).div_ceil(2))?;
                 text::print_hex(bytes, usize::from(digits), upper, out);
             }
             Print::Uuid { upper } => text::print_uuid(self.fixed(slot, rank, 16)?, upper, out),
-            Print::Time(format) => format.print(self.number(slot, rank)?, out),
             Print::Word => out.extend_from_slice(self.word(slot, rank)?),
+            _ => print_number(print, self.number(slot, rank)?, out).ok_or(WRONG)?,
         }
         Ok(())
     }
+}
+
+/// Prints a number; `None` for what isn't printed from one.
+#[inline]
+pub(super) fn print_number(print: Print, number: i64, out: &mut Vec<u8>) -> Option<()> {
+    match print {
+        Print::Decimal => text::print_digits(number, 0, out),
+        Print::Padded(digits) => text::print_digits(number, usize::from(digits), out),
+        Print::Tagged => {
+            let at = out.len();
+            text::print_digits(number, 0, out);
+            out.remove(at);
+        }
+        Print::Hex { upper } => text::print_hex_number(number, 0, upper, out),
+        Print::PaddedHex { digits, upper } => text::print_hex_number(number, usize::from(digits), upper, out),
+        Print::Time(format) => format.print(number, out),
+        Print::HexBytes { .. } | Print::Uuid { .. } | Print::Word => return None,
+    }
+    Some(())
 }
 
 /// Adds the text that `bytes` are, or that the value has that they are: a string or an integer.

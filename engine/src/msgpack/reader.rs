@@ -30,6 +30,9 @@ pub enum Token<'a> {
     Ext(i8, &'a [u8]),
 }
 
+/// Maps and arrays that are nested less deep are skipped without a table of what is owed at each level.
+const SHALLOW_LEVELS: u32 = 3;
+
 /// Reads tokens from a slice. Never reads past its end and never allocates.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
@@ -51,6 +54,11 @@ impl<'a> Reader<'a> {
     /// How many bytes have been read.
     pub fn offset(&self) -> usize {
         self.offset
+    }
+
+    /// The bytes from here to where `later` stands, which has read on from here.
+    pub(crate) fn until(&self, later: &Self) -> &'a [u8] {
+        self.bytes.get(self.offset..later.offset).unwrap_or_default()
     }
 
     /// Whether the next value is a map. `false` at the end of the bytes.
@@ -84,10 +92,29 @@ impl<'a> Reader<'a> {
     /// As [`Reader::token`], and [`MsgPackError::TooDeep`].
     pub fn skip_value(&mut self) -> Result<&'a [u8], MsgPackError> {
         let start = self.offset;
-        if self.skip_plain() {
+        if self.skip_plain() || self.skip_shallow(SHALLOW_LEVELS) {
             return Ok(&self.bytes[start..self.offset]);
         }
         self.skip_nested()
+    }
+
+    /// Skips a small map or array that has only plain values, or such maps and arrays, nested for so many levels more; of
+    /// anything else skips nothing.
+    fn skip_shallow(&mut self, levels: u32) -> bool {
+        let start = self.offset;
+        let values = match self.bytes.get(start) {
+            Some(marker @ 0x80..=0x8F) => 2 * (marker & 0x0F),
+            Some(marker @ 0x90..=0x9F) => marker & 0x0F,
+            _ => return false,
+        };
+        self.offset += 1;
+        for _ in 0..values {
+            if !self.skip_plain() && (levels == 0 || !self.skip_shallow(levels - 1)) {
+                self.offset = start;
+                return false;
+            }
+        }
+        true
     }
 
     /// As [`Reader::skip_value`], of what may have values in it.

@@ -28,7 +28,7 @@ pub use path::FieldPath;
 pub(crate) use trie::Trie;
 pub use value::Value;
 pub(crate) use value::{Cell, Inner};
-pub(crate) use walk::walk;
+pub(crate) use walk::{KnownKeys, walk_tokens};
 
 use crate::reader::ScanRange;
 

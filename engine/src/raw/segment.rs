@@ -58,6 +58,11 @@ impl RawSegment {
         self.scan.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The file's id.
+    pub(crate) fn file_id(&self) -> FileId {
+        FileId(self.header.file_id)
+    }
+
     /// The opening of the writer that began the segment.
     pub(crate) fn writer(&self) -> Incarnation {
         Incarnation(std::array::from_fn(|i| self.header.specific[i]))
@@ -238,7 +243,7 @@ impl RawCursor {
 
     /// Has the `want` bytes from `offset` on in the buffer, and returns where.
     fn fill(&mut self, segment: &RawSegment, offset: u64, want: usize, seq: u64, ahead: ReadAhead) -> Result<usize> {
-        let file = FileId(segment.header.file_id);
+        let file = segment.file_id();
         let end = offset + want as u64;
         let held = self.file == Some(file) && self.start <= offset && end <= self.start + self.buffer.len() as u64;
         if !held {

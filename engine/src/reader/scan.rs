@@ -129,7 +129,11 @@ impl ScanRange {
 
     /// Whether all times of the records in `file` are in the range.
     pub(crate) fn has_all_times_of(&self, file: &SealedFile) -> bool {
-        let times = file.time_range().map(RangeInclusive::into_inner);
+        self.has_times(file.time_range().map(RangeInclusive::into_inner))
+    }
+
+    /// Whether all times from the first to the second are in the range; if nobody knows them, whether all times are.
+    pub(crate) fn has_times(&self, times: Option<(Timestamp, Timestamp)>) -> bool {
         self.is_all_times() || times.is_some_and(|(min, max)| self.has_time(min) && self.has_time(max))
     }
 

@@ -103,9 +103,8 @@ impl Opened {
         Ok(self.read_into(&mut bytes, offset, len)?.map(|()| bytes))
     }
 
-    /// [`Opened::read`] into `bytes`, in place of what is there.
+    /// [`Opened::read`] into `bytes`, in place of what is there: of no meaning after damage or an error.
     pub(super) fn read_into(&self, bytes: &mut Vec<u8>, offset: u64, len: u64) -> Result<Result<(), Damage>> {
-        bytes.clear();
         if offset.checked_add(len).is_none_or(|end| end > self.len) {
             return Ok(Err(
                 self.damage(offset, &format!("{len} bytes are told to be here, beyond the end of the file"))
@@ -113,9 +112,11 @@ impl Opened {
         }
         let tail_at = self.len - self.tail.len() as u64;
         if let Some(from) = offset.checked_sub(tail_at) {
+            bytes.clear();
             bytes.extend_from_slice(&self.tail[from as usize..(from + len) as usize]);
             return Ok(Ok(()));
         }
+        // What is there is written over, and need not be zeroed.
         bytes.resize(len as usize, 0);
         match read_exact_at(&*self.file, bytes, offset) {
             Ok(()) => Ok(Ok(())),

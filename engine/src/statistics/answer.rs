@@ -105,6 +105,8 @@ pub struct StatisticsWork {
     pub segments_stored: u64,
     /// Blocks of columns whose values were added up without making records of them.
     pub blocks_by_column: u64,
+    /// Records that are not sealed, answered by what was kept of them in memory.
+    pub records_remembered: u64,
     /// What was done for all that was not kept.
     #[serde(flatten)]
     pub query: QueryStats,
@@ -116,6 +118,7 @@ impl StatisticsWork {
         self.segments_kept += other.segments_kept;
         self.segments_stored += other.segments_stored;
         self.blocks_by_column += other.blocks_by_column;
+        self.records_remembered += other.records_remembered;
         self.query.merge(&other.query);
     }
 }

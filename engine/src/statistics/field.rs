@@ -58,9 +58,43 @@ impl FieldTally {
         }
     }
 
-    fn number(&mut self, number: &Number) {
-        self.numbers += 1;
-        self.sum.add(number);
+    /// Adds a value of which only the term counts: no number. `None` if it equals no other.
+    pub(super) fn add_other(&mut self, term: Option<&[u8]>) {
+        self.values += 1;
+        if let (Some(distinct), Some(term)) = (&mut self.distinct, term) {
+            distinct.add(term);
+        }
+    }
+
+    /// Adds finite doubles. The same as adding each, and several times as fast for many. `term` is memory.
+    pub(super) fn add_floats(&mut self, values: &[f64], term: &mut Vec<u8>) {
+        if values.is_empty() {
+            return;
+        }
+        self.values += values.len() as u64;
+        self.numbers += values.len() as u64;
+        if let Some(distinct) = &mut self.distinct {
+            for value in values {
+                term.clear();
+                Number::of_f64(*value).term(term);
+                distinct.add(term);
+            }
+        }
+        let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
+        for value in values {
+            min = if *value < min { *value } else { min };
+            max = if *value > max { *value } else { max };
+        }
+        self.stretch(&Number::of_f64(min));
+        self.stretch(&Number::of_f64(max));
+        self.sum.add_floats(values);
+        if let Some(quantiles) = &mut self.quantiles {
+            quantiles.add_floats(values);
+        }
+    }
+
+    /// Makes the range of values one that has `number`.
+    fn stretch(&mut self, number: &Number) {
         match &mut self.range {
             None => self.range = Some((number.clone(), number.clone())),
             Some((min, max)) => {
@@ -71,6 +105,12 @@ impl FieldTally {
                 }
             }
         }
+    }
+
+    fn number(&mut self, number: &Number) {
+        self.numbers += 1;
+        self.sum.add(number);
+        self.stretch(number);
         if let Some(quantiles) = &mut self.quantiles {
             quantiles.add(number);
         }

@@ -1,13 +1,21 @@
 //! From the bodies of records to tallies of groups.
 
+use super::batch::Batch;
 use super::question::StatisticsQuery;
 use super::tally::{TERM_MISSING, TERM_OTHER, Tally, put_bucket, put_term};
 use crate::error::{Error, Result};
-use crate::query::{Cell, Trie, walk};
+use crate::msgpack::Token;
+use crate::query::{Cell, KnownKeys, Number, Trie, walk_tokens};
 use crate::record::StoredRecord;
 use std::ops::Range;
 
-/// Adds records to tallies. Its memory is kept from record to record.
+/// Integers up to this are doubles without loss.
+const INT_MAX: u64 = 1 << 53;
+
+/// Groups that are known again without a look into the tally.
+const KNOWN_GROUPS: usize = 256;
+
+/// Adds records to one tally. Its memory is kept from record to record.
 #[derive(Debug)]
 pub(super) struct Gatherer {
     trie: Trie,
@@ -15,6 +23,13 @@ pub(super) struct Gatherer {
     roles: Vec<Role>,
     every: Option<i64>,
     by: Vec<Terms>,
+    keys: KnownKeys,
+    /// Keys of groups and where these are in the tally, each at a place that follows from the key.
+    known: Vec<(Vec<u8>, usize)>,
+    batch: Batch,
+    values: Vec<(usize, Held)>,
+    /// The terms of values that are no numbers.
+    terms: Vec<u8>,
     key: Vec<u8>,
     term: Vec<u8>,
 }
@@ -24,6 +39,18 @@ pub(super) struct Gatherer {
 struct Role {
     by: Vec<usize>,
     of: Vec<usize>,
+}
+
+/// A value of the record at hand.
+#[derive(Debug, Clone)]
+enum Held {
+    /// A finite double, or a number that is one.
+    Double(f64),
+    Number(Number),
+    /// Another value with this term.
+    Term(Range<usize>),
+    /// A value that equals no other.
+    Other,
 }
 
 /// The terms of one field in a record.
@@ -43,43 +70,90 @@ impl Gatherer {
         let mut roles = vec![Role::default(); trie.len()];
         by.iter().enumerate().for_each(|(n, node)| roles[*node].by.push(n));
         of.iter().enumerate().for_each(|(n, node)| roles[*node].of.push(n));
-        let by = by.iter().map(|_| Terms::default()).collect();
-        Self { trie, roles, every: query.every, by, key: Vec::new(), term: Vec::new() }
+        Self {
+            trie,
+            roles,
+            every: query.every,
+            by: by.iter().map(|_| Terms::default()).collect(),
+            keys: KnownKeys::default(),
+            known: vec![(Vec::new(), usize::MAX); KNOWN_GROUPS],
+            batch: Batch::new(of.len()),
+            values: Vec::new(),
+            terms: Vec::new(),
+            key: Vec::new(),
+            term: Vec::new(),
+        }
     }
 
-    /// Adds `record` to the groups that it is in: those of each combination of the different values of its fields.
+    /// Adds `record` to the groups that it is in: those of each combination of the different values of its fields. Some of what was
+    /// added waits for [`Gatherer::settle`].
     ///
     /// # Errors
-    /// [`Error::Decode`] if its body is not MessagePack, and what [`Tally::group`] says.
+    /// [`Error::Decode`] if its body is not MessagePack, and what [`Tally::place`] says.
     pub(super) fn add(&mut self, record: &StoredRecord<'_>, tally: &mut Tally) -> Result<()> {
         self.by.iter_mut().for_each(Terms::clear);
-        let mut values: Vec<(usize, Cell<'_>)> = Vec::new();
-        let Self { trie, roles, by, term, .. } = self;
-        let walked = walk(trie, record.body, &mut |node, cell| {
+        self.values.clear();
+        self.terms.clear();
+        let Self { trie, roles, by, keys, values, terms, term, .. } = self;
+        let walked = walk_tokens(trie, Some(keys), record.body, &mut |node, token| {
             // In place of an array its elements are seen.
-            let Some(cell) = cell else { return };
+            let Some(token) = token else { return };
             let role = &roles[node];
             if !role.by.is_empty() {
-                let is_term = cell.term(term);
+                let is_term = Cell::of(token).term(term);
                 role.by.iter().for_each(|n| by[*n].push(if is_term { term } else { TERM_OTHER }));
             }
-            values.extend(role.of.iter().map(|n| (*n, cell.clone())));
+            if let Some((last, others)) = role.of.split_last() {
+                let held = Held::of(token, terms, term);
+                values.extend(others.iter().map(|n| (*n, held.clone())));
+                values.push((*last, held));
+            }
         });
         walked.map_err(|error| Error::Decode { seq: record.seq, detail: error.to_string() })?;
         self.by.iter_mut().for_each(Terms::settle);
         tally.record(record.timestamp.as_micros());
         loop {
             self.spell_key(record.timestamp.as_micros());
-            let group = tally.group(&self.key)?;
-            group.records += 1;
-            for (n, cell) in &values {
-                group.fields[*n].add(cell, &mut self.term);
-            }
+            let place = self.place(tally)?;
+            tally.at(place).records += 1;
+            self.add_values(place, tally);
             // On to the next combination.
             if !self.by.iter_mut().rev().any(Terms::step) {
                 return Ok(());
             }
         }
+    }
+
+    /// Adds what waits.
+    pub(super) fn settle(&mut self, tally: &mut Tally) {
+        self.batch.settle(tally);
+    }
+
+    /// Adds the values of the record at hand to a group.
+    fn add_values(&mut self, place: usize, tally: &mut Tally) {
+        let Self { values, batch, terms, term, .. } = self;
+        for (field, held) in values {
+            if let Held::Double(value) = held {
+                batch.push(*field, place, *value, tally);
+                continue;
+            }
+            let own = &mut tally.at(place).fields[*field];
+            match held {
+                Held::Number(number) => own.add(&Cell::Number(number.clone()), term),
+                Held::Term(range) => own.add_other(terms.get(range.clone())),
+                Held::Double(_) | Held::Other => own.add_other(None),
+            }
+        }
+    }
+
+    /// Where the group with the key at hand is.
+    fn place(&mut self, tally: &mut Tally) -> Result<usize> {
+        let known = &mut self.known[hash(&self.key) as usize % KNOWN_GROUPS];
+        if known.1 == usize::MAX || known.0 != self.key {
+            known.1 = tally.place(&self.key)?;
+            known.0.clone_from(&self.key);
+        }
+        Ok(known.1)
     }
 
     fn spell_key(&mut self, time: i64) {
@@ -91,6 +165,36 @@ impl Gatherer {
             put_term(terms.current(), &mut self.key);
         }
     }
+}
+
+impl Held {
+    /// The value of a token, whose term is put behind those in `terms`. `term` is memory.
+    fn of(token: Token<'_>, terms: &mut Vec<u8>, term: &mut Vec<u8>) -> Self {
+        match token {
+            Token::F64(value) if value.is_finite() => return Self::Double(value),
+            Token::UInt(value) if value <= INT_MAX => return Self::Double(value as f64),
+            Token::Int(value) if value.unsigned_abs() <= INT_MAX => return Self::Double(value as f64),
+            _ => {}
+        }
+        let cell = Cell::of(token);
+        let from = terms.len();
+        match cell {
+            Cell::Number(number) => Self::Number(number),
+            cell if cell.term(term) => {
+                terms.extend_from_slice(term);
+                Self::Term(from..terms.len())
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A quick hash, of which nothing but time depends.
+fn hash(key: &[u8]) -> u64 {
+    let fold = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    let (words, rest) = key.as_chunks::<8>();
+    let hash = words.iter().fold(key.len() as u64, |hash, word| fold(hash, u64::from_le_bytes(*word)));
+    rest.iter().fold(hash, |hash, byte| fold(hash, (*byte).into()))
 }
 
 impl Terms {

@@ -4,6 +4,8 @@
 //! several threads, and what a sealed one adds is kept beside it for the next time that the same is asked.
 
 mod answer;
+mod batch;
+mod blocks;
 mod codec;
 mod distinct;
 mod field;
@@ -11,6 +13,7 @@ mod gather;
 mod quantiles;
 mod question;
 mod run;
+mod share;
 mod streams;
 mod sum;
 mod tally;

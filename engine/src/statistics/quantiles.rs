@@ -6,7 +6,6 @@
 use crate::fields::{Fields, put_varint};
 use crate::query::Number;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 /// Of so many values quantiles are exact.
 pub(super) const VALUES_EXACT: usize = 4096;
@@ -23,9 +22,12 @@ const PAGES_MAX: usize = 1 << 12;
 pub(super) enum Quantiles {
     /// All values: those that are doubles, and those that aren't.
     Values(Vec<f64>, Vec<Number>),
-    /// How many values each bucket has, by sign and exponent.
-    Buckets(BTreeMap<u16, Box<[u64; PAGE]>>),
+    /// How many values each bucket has.
+    Buckets(Pages),
 }
+
+/// Counts of buckets, by sign and exponent, in order.
+type Pages = Vec<(u16, Box<[u64; PAGE]>)>;
 
 impl Default for Quantiles {
     fn default() -> Self {
@@ -49,6 +51,31 @@ impl Quantiles {
         }
     }
 
+    /// Adds finite doubles.
+    pub(super) fn add_floats(&mut self, values: &[f64]) {
+        if let Self::Values(floats, others) = self {
+            // The sum has no negative zero: the number 0 has one form.
+            floats.extend(values.iter().map(|value| value + 0.0));
+            if floats.len() + others.len() > VALUES_EXACT {
+                self.fall_into_buckets();
+            }
+            return;
+        }
+        let Self::Buckets(pages) = self else { return };
+        // Neighbours are mostly in pages that were used just now: of two that are next to each other, each has a place.
+        let mut places = [0; 2];
+        for value in values {
+            let bucket = bucket(value + 0.0);
+            let page = (bucket / PAGE as u32) as u16;
+            let place = &mut places[usize::from(page % 2)];
+            if pages.get(*place).is_none_or(|(own, _)| *own != page) {
+                *place = place_of(pages, page);
+            }
+            let count = &mut pages[*place].1[bucket as usize % PAGE];
+            *count = count.saturating_add(1);
+        }
+    }
+
     pub(super) fn merge(&mut self, other: Self) {
         match other {
             Self::Values(floats, others) => {
@@ -69,15 +96,8 @@ impl Quantiles {
                 self.fall_into_buckets();
                 let Self::Buckets(pages) = self else { return };
                 for (page, counts) in others {
-                    match pages.entry(page) {
-                        std::collections::btree_map::Entry::Vacant(vacant) => drop(vacant.insert(counts)),
-                        std::collections::btree_map::Entry::Occupied(mut own) => {
-                            own.get_mut()
-                                .iter_mut()
-                                .zip(&counts[..])
-                                .for_each(|(own, n)| *own = own.saturating_add(*n));
-                        }
-                    }
+                    let place = place_of(pages, page);
+                    pages[place].1.iter_mut().zip(&counts[..]).for_each(|(own, n)| *own = own.saturating_add(*n));
                 }
             }
         }
@@ -85,7 +105,7 @@ impl Quantiles {
 
     fn fall_into_buckets(&mut self) {
         let Self::Values(floats, others) = self else { return };
-        let mut pages = BTreeMap::new();
+        let mut pages = Pages::new();
         floats.iter().for_each(|value| count(&mut pages, bucket(*value), 1));
         others.iter().for_each(|number| count(&mut pages, bucket(number.nearest()), 1));
         *self = Self::Buckets(pages);
@@ -100,7 +120,7 @@ impl Quantiles {
         match self {
             Self::Values(floats, others) => (floats.len() + others.len()) as u64,
             Self::Buckets(pages) => {
-                pages.values().flat_map(|page| page.iter()).fold(0, |sum, n| sum.saturating_add(*n))
+                pages.iter().flat_map(|(_, page)| page.iter()).fold(0, |sum, n| sum.saturating_add(*n))
             }
         }
     }
@@ -165,15 +185,14 @@ impl Quantiles {
             let others = (0..others).map(|_| super::codec::take_number(fields)).collect::<Option<_>>()?;
             return floats.iter().all(|value| !value.is_nan()).then_some(Self::Values(floats, others));
         }
-        let mut pages = BTreeMap::new();
+        let mut pages = Pages::new();
         for _ in 0..Some(count).filter(|count| *count <= PAGES_MAX)? {
             let page = fields.array().map(u16::from_le_bytes).filter(|page| usize::from(*page) < PAGES_MAX)?;
-            let mut counts = Box::new([0; PAGE]);
+            let place = place_of(&mut pages, page);
             for _ in 0..=fields.u8()? {
                 let slot = usize::from(fields.u8()?);
-                counts[slot] = fields.varint()?;
+                pages[place].1[slot] = fields.varint()?;
             }
-            pages.insert(page, counts);
         }
         Some(Self::Buckets(pages))
     }
@@ -207,14 +226,22 @@ fn middle(bucket: u32) -> f64 {
     }
 }
 
-fn count(pages: &mut BTreeMap<u16, Box<[u64; PAGE]>>, bucket: u32, n: u64) {
-    let page = pages.entry((bucket / PAGE as u32) as u16).or_insert_with(|| Box::new([0; PAGE]));
-    let count = &mut page[bucket as usize % PAGE];
+fn count(pages: &mut Pages, bucket: u32, n: u64) {
+    let place = place_of(pages, (bucket / PAGE as u32) as u16);
+    let count = &mut pages[place].1[bucket as usize % PAGE];
     *count = count.saturating_add(n);
 }
 
+/// Where the page with this number is, which is added if it isn't there.
+fn place_of(pages: &mut Pages, page: u16) -> usize {
+    pages.binary_search_by_key(&page, |(own, _)| *own).unwrap_or_else(|place| {
+        pages.insert(place, (page, Box::new([0; PAGE])));
+        place
+    })
+}
+
 /// The bucket of the value with this rank, the smallest's being 1.
-fn bucket_at(pages: &BTreeMap<u16, Box<[u64; PAGE]>>, rank: u64) -> u32 {
+fn bucket_at(pages: &Pages, rank: u64) -> u32 {
     let mut before = 0u64;
     for (page, counts) in pages {
         for (slot, count) in counts.iter().enumerate() {
@@ -274,6 +301,23 @@ mod tests {
             prop_assert_eq!(parts.is_exact(), values.len() <= VALUES_EXACT);
             prop_assert_eq!(whole.is_exact(), parts.is_exact());
             prop_assert_eq!(parts.at([1, 50, 99, 100]), whole.at([1, 50, 99, 100]));
+        }
+
+        #[test]
+        fn many_at_once_are_as_one_by_one(bits in prop::collection::vec(any::<u64>(), 0..60), ends: [bool; 4], times in 1usize..120) {
+            let values = bits.iter().map(|bits| f64::from_bits(*bits)).chain([0.0, -0.0, 1.0, -1.5]);
+            let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+            let (mut batch, mut single) = (Quantiles::default(), Quantiles::default());
+            for n in 0..times {
+                let part = if ends[n % 4] { &values[..] } else { &values[values.len() / 2..] };
+                batch.add_floats(part);
+                part.iter().for_each(|value| single.add(&Number::of_f64(*value)));
+            }
+            prop_assert_eq!(batch.is_exact(), single.is_exact());
+            let (mut bytes, mut wanted) = (Vec::new(), Vec::new());
+            batch.encode(&mut bytes);
+            single.encode(&mut wanted);
+            prop_assert_eq!(bytes, wanted);
         }
 
         #[test]

@@ -12,6 +12,10 @@ const POINT: usize = 1088;
 /// After so many additions carries are moved on: each changes a digit by less than 2³².
 const ADDS_MAX: u32 = 1 << 30;
 
+/// How far above the lowest bit of a window a double may begin. With 53 bits of its own and [`WINDOW_ADDS`] others, it has 121.
+const WINDOW_BITS: usize = 48;
+const WINDOW_ADDS: usize = 1 << 20;
+
 const FLAG_FLOATS: u8 = 1;
 const FLAG_ROUNDED: u8 = 2;
 const FLAG_INFINITE: u8 = 4;
@@ -38,6 +42,35 @@ impl Sum {
                 self.is_rounded = true;
                 self.add_float(number.nearest());
             }
+        }
+    }
+
+    /// Adds finite doubles.
+    pub(super) fn add_floats(&mut self, values: &[f64]) {
+        values.chunks(WINDOW_ADDS).for_each(|values| self.add_window(values));
+    }
+
+    /// Adds at most [`WINDOW_ADDS`] finite doubles: those that are about as large as the first as one fixed-point number of 128 bits.
+    fn add_window(&mut self, values: &[f64]) {
+        let (mut ints, mut sum, mut adds) = (0i128, 0i128, 0);
+        let low = values.first().map_or(0, |value| parts(*value).1.saturating_sub(WINDOW_BITS / 2));
+        for value in values {
+            let (mantissa, at) = parts(*value);
+            // Of an integer the mantissa ends with as many zeros as it has bits behind the point; those here fit 64 bits.
+            if mantissa == 0 {
+                continue;
+            } else if mantissa.trailing_zeros() as usize + at >= POINT && at < POINT + 10 {
+                ints += i128::from(*value as i64);
+            } else if at.wrapping_sub(low) <= WINDOW_BITS && at < POINT {
+                sum += i128::from(if *value < 0.0 { -mantissa } else { mantissa }) << (at - low);
+                adds += 1;
+            } else {
+                self.add(&Number::of_f64(*value));
+            }
+        }
+        self.ints = self.ints.saturating_add(ints);
+        if adds > 0 {
+            self.floats.get_or_insert_default().add_wide(sum, low);
         }
     }
 
@@ -121,6 +154,16 @@ impl Sum {
     }
 }
 
+/// The magnitude of a finite double: a number of 53 bits, which counts 2 to the power of the second less [`POINT`].
+fn parts(value: f64) -> (i64, usize) {
+    let bits = value.to_bits();
+    let (exponent, fraction) = ((bits >> 52 & 0x7FF) as usize, (bits & ((1 << 52) - 1)) as i64);
+    match exponent {
+        0 => (fraction, POINT - 1074),
+        exponent => (fraction | 1 << 52, exponent + POINT - 1075),
+    }
+}
+
 /// A sum of finite doubles. Digits may be of either sign and larger than 32 bits, until carries are moved on.
 #[derive(Debug, Clone)]
 struct Floats {
@@ -136,14 +179,15 @@ impl Default for Floats {
 
 impl Floats {
     fn add(&mut self, value: f64) {
-        let bits = value.to_bits();
-        let (exponent, fraction) = ((bits >> 52 & 0x7FF) as usize, bits & ((1 << 52) - 1));
-        // The value is `mantissa` times 2 to the power of `at - POINT`.
-        let (mantissa, at) = match exponent {
-            0 => (fraction, POINT - 1074),
-            exponent => (fraction | 1 << 52, exponent + POINT - 1075),
-        };
-        self.add_at(u128::from(mantissa), at, bits >> 63 != 0);
+        let (mantissa, at) = parts(value);
+        self.add_at(mantissa.unsigned_abs().into(), at, value.is_sign_negative());
+    }
+
+    /// Adds `value` times 2 to the power of `at - POINT`.
+    fn add_wide(&mut self, value: i128, at: usize) {
+        let magnitude = value.unsigned_abs();
+        self.add_at(magnitude & u128::from(u64::MAX), at, value < 0);
+        self.add_at(magnitude >> 64, at + 64, value < 0);
     }
 
     /// Adds `value` times 2 to the power of `at - POINT`, of at most 97 bits.
@@ -187,9 +231,7 @@ impl Floats {
     /// This sum and an integer.
     fn with(&self, int: i128) -> Self {
         let mut sum = self.clone();
-        let magnitude = int.unsigned_abs();
-        sum.add_at(magnitude & u128::from(u64::MAX), POINT, int < 0);
-        sum.add_at(magnitude >> 64, POINT + 64, int < 0);
+        sum.add_wide(int, POINT);
         sum
     }
 
@@ -277,6 +319,19 @@ mod tests {
             prop_assert_eq!(&parts.value(), &whole);
             let reversed: Vec<f64> = values.iter().rev().copied().collect();
             prop_assert_eq!(of(&reversed).value(), whole);
+        }
+
+        #[test]
+        fn many_at_once_are_as_one_by_one(values in prop::collection::vec(finite(), 0..40), near in prop::collection::vec(any::<i64>(), 0..40), scale in -1100i32..960) {
+            let near = near.iter().map(|value| (*value >> (value & 31)) as f64 * 2f64.powi(scale / 2) * 2f64.powi(scale - scale / 2));
+            let small = near.clone().map(|value| (value as i32) as f64);
+            for values in [values.clone(), near.clone().collect(), near.chain(values).chain(small).collect()] {
+                let (mut batch, mut bytes, mut wanted) = (Sum::default(), Vec::new(), Vec::new());
+                batch.add_floats(&values);
+                batch.encode(&mut bytes);
+                of(&values).encode(&mut wanted);
+                prop_assert_eq!(bytes, wanted);
+            }
         }
 
         #[test]

@@ -57,29 +57,30 @@ impl Tally {
 
     /// Counts a record, in whatever groups it is.
     pub(super) fn record(&mut self, time: i64) {
-        self.records += 1;
-        let (min, max) = self.times.unwrap_or((time, time));
-        self.times = Some((min.min(time), max.max(time)));
+        self.record_all(1, (time, time));
     }
 
-    /// The group with this key.
-    ///
-    /// # Errors
-    /// [`Error::StatisticsTooLarge`] if it would be one too many.
-    pub(super) fn group(&mut self, key: &[u8]) -> Result<&mut GroupTally> {
-        let at = self.place(key)?;
-        Ok(self.at(at))
+    /// Counts records, at least one, of which these are the earliest and the latest time.
+    pub(super) fn record_all(&mut self, records: u64, (earliest, latest): (i64, i64)) {
+        self.records += records;
+        let (min, max) = self.times.unwrap_or((earliest, latest));
+        self.times = Some((min.min(earliest), max.max(latest)));
     }
 
     /// The number of the group with this key.
     ///
     /// # Errors
-    /// As [`Tally::group`].
+    /// [`Error::StatisticsTooLarge`] if it would be one too many.
     pub(super) fn place(&mut self, key: &[u8]) -> Result<usize> {
         match self.places.get(key) {
             Some(at) => Ok(*at),
             None => self.begin(key),
         }
+    }
+
+    /// How many groups have numbers.
+    pub(super) fn places(&self) -> usize {
+        self.groups.len()
     }
 
     /// The group with this number.
@@ -100,7 +101,7 @@ impl Tally {
     /// Adds what another has, of the same question.
     ///
     /// # Errors
-    /// As [`Tally::group`].
+    /// As [`Tally::place`].
     pub(super) fn merge(&mut self, other: Self) -> Result<()> {
         self.records = self.records.saturating_add(other.records);
         self.times = match (self.times, other.times) {
@@ -109,7 +110,9 @@ impl Tally {
         };
         let mut groups: Vec<_> = other.groups.into_iter().map(Some).collect();
         for (key, at) in other.places {
-            let (own, Some(group)) = (self.group(&key)?, groups[at].take()) else { continue };
+            let Some(group) = groups[at].take() else { continue };
+            let place = self.place(&key)?;
+            let own = self.at(place);
             own.records = own.records.saturating_add(group.records);
             own.fields.iter_mut().zip(group.fields).for_each(|(own, field)| own.merge(field));
         }
