@@ -75,6 +75,7 @@ pub(super) const THROUGHPUT: Annals = Annals {
     facts: Facts {
         name: "annals-throughput",
         durable: Some("`Options::throughput`, `Durable`"),
+        unsynced: Some("`Options::throughput`, `Written`"),
         tickets: Some("`Options::throughput`; `Log::submit`"),
         ..BASE
     },
