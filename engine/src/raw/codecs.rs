@@ -47,6 +47,8 @@ pub struct Segment {
     pub bad: Vec<(u64, u64, u64, Option<u64>)>,
     /// The records, forwards, but for those that are missing: a header may tell of millions.
     pub records: Vec<Row>,
+    /// The seqs of what tells of dropped records, each of which could be read as that.
+    pub drops: Vec<u64>,
     /// The highest watermark of an intact frame.
     pub watermark: u64,
     /// Whether the last frame says that the segment is complete.
@@ -71,7 +73,7 @@ pub fn segment(bytes: Vec<u8>, file_id: [u8; 16], base_seq: u64) -> Result<Segme
     let (watermark, closed, end_seq) = (scan.watermark, scan.closed, scan.end_seq());
     let name = SegmentName { base_seq, ordinal: 1, kind: SegmentKind::Raw };
     let raw = RawSegment::new(name, "memory".into(), header(file_id, base_seq), file, scan);
-    let mut records = Vec::new();
+    let (mut records, mut drops) = (Vec::new(), Vec::new());
     let mut cursor = RawCursor::default();
     for seq in base_seq..end_seq {
         match cursor.read(&raw, seq, ReadAhead::Forward) {
@@ -80,11 +82,12 @@ pub fn segment(bytes: Vec<u8>, file_id: [u8; 16], base_seq: u64) -> Result<Segme
                     (record.seq, record.timestamp.as_micros(), record.key.to_vec(), record.body.to_vec())
                 }))
             }
+            Err(Error::Gap(gap)) if gap.dropped.is_some() => drops.push(seq),
             Err(Error::Damaged(_) | Error::Gap(_)) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(Segment { frames, bad, records, watermark, closed })
+    Ok(Segment { frames, bad, records, drops, watermark, closed })
 }
 
 fn header(file_id: [u8; 16], base_seq: u64) -> FileHeader {

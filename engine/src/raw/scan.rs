@@ -4,6 +4,7 @@
 //! It reads every byte once, or twice where it looks for frames in a bad range, whatever the bytes claim.
 
 use crate::checksum::Salt;
+use crate::drops::Drops;
 use crate::raw::entry::{self, ENTRY_HEADER_BYTES};
 use crate::raw::frame::{FRAME_ALIGN, FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, FrameKind};
 use crate::raw::header::DATA_START;
@@ -338,6 +339,10 @@ impl<'a> Scanner<'a> {
             }
             hasher.update(&bytes[..4]);
             if record.kind == RecordKind::Dropped {
+                // A frame that is intact can be read.
+                if let Err(detail) = Drops::of_record(&record) {
+                    return Ok(Err(detail.to_owned()));
+                }
                 self.drops.push(seq);
             }
             self.lens.push(len as u32);

@@ -73,9 +73,14 @@ pub(crate) fn repair_header(bytes: &mut [u8], at: usize) {
 
 /// An entry: a record in a frame.
 pub(crate) fn entry(seq: u64, time: i64, key: &[u8], body: &[u8], salt: Salt) -> Vec<u8> {
+    entry_of(1, seq, time, key, body, salt)
+}
+
+/// The entry of a record of `kind`.
+pub(crate) fn entry_of(kind: u8, seq: u64, time: i64, key: &[u8], body: &[u8], salt: Salt) -> Vec<u8> {
     let mut out = vec![0; 4];
     out.extend(((ENTRY_HEADER_BYTES + key.len() + body.len()) as u32).to_le_bytes());
-    out.extend([1, 0]);
+    out.extend([kind, 0]);
     out.extend((key.len() as u16).to_le_bytes());
     out.extend(time.to_le_bytes());
     out.extend(key);

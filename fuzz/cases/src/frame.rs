@@ -1,9 +1,10 @@
 //! A raw segment of drawn frames, then damaged: what the scanner and the readers behind it make of it.
 
-use crate::draw::{Draw, contains, damage};
-use crate::forge::{DATA_START, Frame, Salt, entry, repair_frame};
+use crate::draw::{Draw, contains, damage, encode};
+use crate::forge::{DATA_START, Frame, Salt, entry, entry_of, repair_frame};
 use annals::codecs::Row;
 use annals::codecs::raw::{Segment, entry as decode_entry, frame_header, segment};
+use rmpv::Value;
 use std::collections::BTreeMap;
 
 const FILE_ID: [u8; 16] = *b"a random file id";
@@ -15,6 +16,8 @@ struct Drawn {
     base_seq: u64,
     /// What was written, by seq.
     written: BTreeMap<u64, Row>,
+    /// The seqs of what was written of dropped records.
+    drops: Vec<u64>,
     damaged: bool,
 }
 
@@ -58,6 +61,14 @@ fn draw_segment(input: &[u8]) -> Drawn {
             bytes.resize(bytes.len().next_multiple_of(8), 0);
         }
     }
+    let mut drops = Vec::new();
+    while seq < 1 << 63 && draw.one_in(3) {
+        frames.push(bytes.len());
+        bytes.extend(told_of_drops(&mut draw, seq));
+        repair_frame(&mut bytes, *frames.last().expect("it was pushed"), salt);
+        drops.push(seq);
+        seq += 1;
+    }
     bytes.resize(bytes.len() + draw.choose(&[0, 8, 13, 600]), 0);
     if draw.one_in(3) {
         let mut data = bytes.split_off(DATA_START);
@@ -68,7 +79,7 @@ fn draw_segment(input: &[u8]) -> Drawn {
         }
     }
     damaged |= written.keys().any(|seq| *seq >= 1 << 63);
-    Drawn { bytes, base_seq, written, damaged }
+    Drawn { bytes, base_seq, written, drops, damaged }
 }
 
 fn data(draw: &mut Draw<'_>, frame: &mut Frame, salt: Salt, written: &mut BTreeMap<u64, Row>) -> Vec<u8> {
@@ -82,6 +93,17 @@ fn data(draw: &mut Draw<'_>, frame: &mut Frame, salt: Salt, written: &mut BTreeM
         written.insert(seq, (seq, time, key.to_vec(), body));
     }
     payload
+}
+
+/// A frame that tells of dropped records.
+fn told_of_drops(draw: &mut Draw<'_>, seq: u64) -> Vec<u8> {
+    let (since, until) = (i64::from(draw.byte()), 300 + i64::from(draw.byte()));
+    let numbers = [("records", 1 + draw.number() % 9), ("bytes", draw.number()), ("since", since as u64), ("until", until as u64)];
+    let mut pairs = vec![("limit".into(), Value::from(draw.choose(&["rate", "queue"])))];
+    pairs.extend(numbers.map(|(name, value)| (name.into(), value.into())));
+    let payload = entry_of(4, seq, until, b"", &encode(&Value::Map(pairs)), Salt(0));
+    let times = (until, until);
+    Frame { kind: 1, first_seq: seq, count: 1, watermark: 0, incarnation: [1; 16], times }.around(&payload)
 }
 
 pub(crate) fn case(input: &[u8]) {
@@ -103,7 +125,7 @@ fn check(drawn: &Drawn, found: &Segment) {
     }
     assert!(found.frames.windows(2).all(|pair| pair[0].1 + u64::from(pair[0].2) <= pair[1].1));
     assert!(found.frames.iter().all(|(.., bytes)| *bytes <= FRAME_BYTES_MAX as u64));
-    let readable = found.records.len() as u64;
+    let readable = (found.records.len() + found.drops.len()) as u64;
     assert_eq!(readable, found.frames.iter().map(|frame| u64::from(frame.2)).sum::<u64>());
     assert!(found.records.windows(2).all(|pair| pair[0].0 < pair[1].0));
     for record in &found.records {
@@ -114,7 +136,8 @@ fn check(drawn: &Drawn, found: &Segment) {
     }
     if !drawn.damaged {
         assert_eq!(found.bad, []);
-        assert_eq!(readable as usize, drawn.written.len());
+        assert_eq!(found.records.len(), drawn.written.len());
+        assert_eq!(found.drops, drawn.drops);
         let (_, record) = drawn.written.iter().next().unzip();
         if let Some(record) = record {
             let at = found.frames.iter().find(|frame| frame.2 > 0).expect("it has records").0 as usize + 72;
