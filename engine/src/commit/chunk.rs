@@ -37,6 +37,8 @@ pub(super) struct Chunk {
     /// The headers of the first and of all later frames, joined: what the segment's scan has to learn.
     pub(super) headers: Vec<FrameHeader>,
     pub(super) end_seq: u64,
+    /// How many batches of records it holds.
+    pub(super) appends: u32,
     /// It is large enough, and ends with a block: what follows is another chunk.
     pub(super) is_full: bool,
     /// Some thread waits for it.

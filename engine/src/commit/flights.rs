@@ -17,11 +17,6 @@ impl State {
         self.next_chunk
     }
 
-    /// Notes when nobody writes and nothing waits: those who come next may be alone.
-    pub(super) fn note_quiet(&mut self) {
-        self.crowd &= !(self.queue.is_empty() && self.flights.is_empty());
-    }
-
     /// Takes all jobs out of the queue, to be done alone.
     pub(super) fn take_jobs(&mut self) -> VecDeque<Job> {
         self.note_begun_block();
@@ -48,14 +43,14 @@ impl State {
         }
     }
 
-    /// Whether a chunk should be written beside those in the air, and not wait for more: it is large, or has as many
-    /// records as each of those on average. Otherwise threads that append at the same moment would write a block each.
+    /// Whether a chunk should be written beside those in the air, and not wait for more: it is large, or has some appends and as
+    /// many records as each of those on average. Otherwise threads that append at the same moment would write a block each.
     fn is_worth_a_flight(&self, chunk: &Chunk) -> bool {
-        /// Writing so many bytes takes as long as writing one block.
-        const CHUNK_BYTES_LARGE: usize = 32 << 10;
+        const APPENDS_MIN: u32 = 4;
         let in_the_air = self.taken_seq.saturating_sub(self.durable_seq);
         let waiting = chunk.end_seq.saturating_sub(self.taken_seq);
-        chunk.bytes.len() >= CHUNK_BYTES_LARGE || waiting * self.flights.len() as u64 >= in_the_air
+        let is_much = chunk.appends >= APPENDS_MIN && waiting * self.flights.len() as u64 >= in_the_air;
+        is_large(chunk) || is_much
     }
 
     /// Whether a thread may do all that waits, alone.
@@ -74,8 +69,11 @@ impl State {
         if !self.can_fly() {
             return None;
         }
+        let (appends, is_large) =
+            self.queue.front().and_then(Job::chunk).map_or((0, false), |chunk| (chunk.appends, is_large(chunk)));
+        self.crowd.takes_off(appends);
         if self.queue.len() == 1 {
-            if self.crowd {
+            if self.crowd.is_crowd(is_large) {
                 self.pad(0);
             }
             self.note_begun_block();
@@ -110,8 +108,16 @@ impl State {
         {
             self.flights.pop_front();
             self.first_flight += 1;
+            self.crowd.landed(chunk.appends);
             landed.push(chunk);
         }
         landed
     }
+}
+
+/// Whether a chunk has so many bytes that a block more or less makes no difference.
+fn is_large(chunk: &Chunk) -> bool {
+    /// Writing so many bytes takes as long as writing one block.
+    const CHUNK_BYTES_LARGE: usize = 32 << 10;
+    chunk.bytes.len() >= CHUNK_BYTES_LARGE
 }

@@ -16,6 +16,7 @@
 //! after it was written; the first failed write or sync is the last thing that is tried.
 
 mod chunk;
+mod crowd;
 mod flights;
 mod head;
 mod keeper;
@@ -226,8 +227,6 @@ impl Committer {
     #[inline(always)]
     fn place_found(&self, state: &mut State, batch: &Batch, now: Timestamp) -> Range<u64> {
         let seqs = state.place(batch, now);
-        // Others write at this moment: they are more than one.
-        state.crowd |= state.leading || !state.flights.is_empty();
         if state.need_soon().is_some() {
             self.call_keeper(state);
         }

@@ -31,6 +31,9 @@ impl State {
             payload_crc: 0,
         };
         self.place_frame(header, batch.payload());
+        if let Some(chunk) = self.queue.back_mut().and_then(Job::chunk_mut) {
+            chunk.appends += 1;
+        }
         self.next_seq = seqs.end;
         seqs
     }

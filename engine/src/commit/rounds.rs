@@ -187,7 +187,6 @@ impl Committer {
 
     /// After something was written: calls somebody who can write what waits, and all who wait for anything else.
     pub(super) fn call_next(&self, state: &mut State) {
-        state.note_quiet();
         if state.waiting > 0 {
             self.changed.notify_all();
         }

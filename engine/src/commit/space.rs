@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::raw::DATA_START;
 use crate::raw::frame::FRAME_HEADER_BYTES;
 use crate::storage::File;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Space at a segment's end that records don't take: a watermark and the final marker.
@@ -42,8 +43,10 @@ pub(super) struct Tail {
 pub(super) enum Need {
     /// The active file has to grow to `len` bytes.
     Space { file: Arc<dyn File>, direct: Option<Arc<Direct>>, path: String, prepared: u64, len: u64 },
-    /// Another file is needed, of `len` bytes to begin with.
-    Segment { len: u64 },
+    /// Another file is needed, of which `len` bytes are prepared to begin with, and space is set aside for `whole`.
+    Segment { len: u64, whole: u64 },
+    /// That other file is to have zeros in `zeros`, in addition to those it has; all of it is durable then if they are the `last`.
+    Zeros { file: Arc<dyn File>, direct: Arc<Direct>, path: String, zeros: Range<u64>, last: bool },
 }
 
 impl State {
@@ -74,7 +77,10 @@ impl State {
                 prepared: next.prepared,
                 len: needed,
             }),
-            None => Some(Need::Segment { len: needed.max(self.prepare_bytes()) }),
+            None => {
+                let len = needed.max(self.prepare_bytes());
+                Some(Need::Segment { len, whole: len })
+            }
         }
     }
 
@@ -86,10 +92,16 @@ impl State {
             let soon = tail.direct.is_some() && tail.offset > tail.prepared / 2;
             return soon.then(|| self.more_space(tail, 0));
         }
-        // A file that grows while it is written to makes its writes wait for what the file system notes of it. So the next
-        // is prepared whole, now that it is known to be needed.
-        let len = if tail.direct.is_some() { self.segment_bytes } else { self.prepare_bytes() };
-        (self.next.is_none() && tail.offset > self.segment_bytes / 2).then_some(Need::Segment { len })
+        let passed = tail.offset.checked_sub(self.segment_bytes / 2)?;
+        match &self.next {
+            Some(next) => next.more_zeros(passed),
+            // A file that grows while it is written to makes its writes wait for what the file system notes of it. So the
+            // next gets all its space, now that it is known to be needed.
+            None => {
+                let len = self.prepare_bytes();
+                Some(Need::Segment { len, whole: if tail.direct.is_some() { self.segment_bytes } else { len } })
+            }
+        }
     }
 
     /// How much of a file is prepared first.
@@ -149,12 +161,18 @@ impl State {
                 self.next = Some(next);
                 self.is_full = false;
             }
+            Ok(Prepared::Zeros { file, end }) => {
+                if let Some(next) = self.next.as_mut().filter(|next| Arc::ptr_eq(&next.file, &file)) {
+                    next.zeroed = next.zeroed.max(end);
+                }
+            }
             Ok(Prepared::Space { file, len }) => {
                 self.is_full = false;
                 if let Some(tail) = self.tail.as_mut().filter(|tail| Arc::ptr_eq(&tail.file, &file)) {
                     tail.prepared = tail.prepared.max(len);
                 } else if let Some(next) = self.next.as_mut().filter(|next| Arc::ptr_eq(&next.file, &file)) {
                     next.prepared = next.prepared.max(len);
+                    next.zeroed = next.zeroed.max(len);
                 }
             }
             Err(error) if error.is_refusal() => return Err(error),

@@ -2,6 +2,7 @@
 
 use crate::Incarnation;
 use crate::commit::chunk::{Chunk, Job};
+use crate::commit::crowd::Crowd;
 use crate::commit::flights::FLIGHTS_MAX;
 use crate::commit::prepare::PreparedSegment;
 use crate::commit::space::Tail;
@@ -32,8 +33,8 @@ pub(super) struct State {
     pub(super) flights: VecDeque<Option<Chunk>>,
     /// The number of the first of them, or of the next.
     pub(super) first_flight: u64,
-    /// Threads append while others write. So what is written ends at the end of a block, and the next need not wait.
-    pub(super) crowd: bool,
+    /// How many appends are under way. Those of a crowd end at the end of a block, and the next need not wait.
+    pub(super) crowd: Crowd,
     /// Everything below this has been taken out of the queue.
     pub(super) taken_seq: u64,
     /// Everything below this is to be written soon, though nobody waits for it.
@@ -90,7 +91,7 @@ impl State {
             landing: false,
             flights: VecDeque::new(),
             first_flight: 0,
-            crowd: false,
+            crowd: Crowd::default(),
             taken_seq: next_seq,
             write_wanted: next_seq,
             syncing: false,

@@ -206,7 +206,7 @@ fn rewrite(
     let preparer = Preparer::new(Arc::clone(storage), log_id, found.next_ordinal, false);
     let old = &unclean.segment;
     let first = first_of_frame(old, unclean.watermark.max(old.name.base_seq), unclean.end_seq)?;
-    let prepared = preparer.segment(DATA_START, false)?;
+    let prepared = preparer.segment(DATA_START, DATA_START, false)?;
     copy_frames(old, first, unclean.end_seq, &prepared, incarnation)?;
     let installed = install(&**storage, prepared, first, incarnation, old.header.incompatible)?;
     // Reads it as any other segment, so what was written is what readers will see.
@@ -243,7 +243,7 @@ fn mark_missing(
     found: &mut Inspected,
 ) -> Result<()> {
     let preparer = Preparer::new(Arc::clone(storage), log_id, found.next_ordinal, false);
-    let prepared = preparer.segment(DATA_START, false)?;
+    let prepared = preparer.segment(DATA_START, DATA_START, false)?;
     write_end(&prepared, DATA_START, missing.start, missing.end, incarnation)?;
     let installed = install(&**storage, prepared, missing.start, incarnation, 0)?;
     let segment = open_raw(storage, log_id, installed.name, u64::MAX)?.map_err(|detail| {
