@@ -92,6 +92,22 @@ pub(super) const LATENCY: Annals = Annals {
     seals: true,
 };
 
+/// With an index of three fields: a unique one, one of twenty values, one of four.
+pub(super) const INDEXED: Annals = Annals {
+    facts: Facts {
+        name: "annals-indexed",
+        durable: Some("`Durable`, with `request_id`, `event_type` and `status` indexed"),
+        unsynced: Some("`Written`, with `request_id`, `event_type` and `status` indexed"),
+        ..BASE
+    },
+    options: || {
+        let indexed = ["request_id", "event_type", "status"].map(|name| field(name).expect("a path of one name"));
+        Options::new().index_fields(indexed)
+    },
+    unsynced: Durability::Written,
+    seals: true,
+};
+
 /// The preset for small logs.
 pub(super) const STORAGE: Annals = Annals {
     facts: Facts {

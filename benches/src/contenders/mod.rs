@@ -32,8 +32,15 @@ mod sqlite;
 
 /// Everybody who can be measured by this build, Annals first.
 pub fn all() -> Vec<Box<dyn Contender>> {
-    let ours =
-        [annals::SEALED, annals::UNSEALED, annals::BUFFERED, annals::THROUGHPUT, annals::LATENCY, annals::STORAGE];
+    let ours = [
+        annals::SEALED,
+        annals::UNSEALED,
+        annals::BUFFERED,
+        annals::THROUGHPUT,
+        annals::LATENCY,
+        annals::STORAGE,
+        annals::INDEXED,
+    ];
     let mut all: Vec<_> = ours.map(|contender| Box::new(contender) as Box<dyn Contender>).into();
     #[cfg(feature = "peers")]
     all.extend([
