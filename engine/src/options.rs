@@ -263,8 +263,9 @@ impl Options {
         self
     }
 
-    /// Memory for blocks of sealed segments, in bytes, that all readers of the log share. A block that is read
-    /// again and again is kept, decompressed, until others need its place. Default 8 MiB; 0 for none.
+    /// Memory for blocks of sealed segments and for pages of field indexes, in bytes, that all readers of the log share. A block
+    /// that is read again and again is kept, decompressed, and a page that was read is kept, checked, until others need the
+    /// place. A page has about a thousand values and takes 4 KiB. Default 8 MiB; 0 for none.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;

@@ -249,6 +249,24 @@ fn an_index_leaves_out_segments_blocks_and_records() {
 }
 
 #[test]
+fn an_index_is_not_read_again_while_the_cache_keeps_its_pages() {
+    let disk = SimDisk::new(1);
+    let log = indexed_log(&disk);
+    let reads = |reader: &Reader, id: u64| {
+        let query = Query::default().filter(field("id").unwrap().is(format!("id-{id}"))).limit(1);
+        let before = disk.reads();
+        assert_eq!(found_by(reader, &query), [id]);
+        disk.reads() - before
+    };
+    for (reader, expected) in [(log.reader(), 0), (log.reader().with_cache(0), 2)] {
+        // What is read once of each segment.
+        [3, 43, 83].into_iter().for_each(|id| _ = reads(&reader, id));
+        // A page of the first and of the second. The block lies in the end of its file, which has been read.
+        assert_eq!(reads(&reader, 57), expected);
+    }
+}
+
+#[test]
 fn fields_that_are_named_later_are_indexed_too_and_remembered() {
     let disk = SimDisk::new(1);
     let log = options(Codec::Rows).open_or_create_on(disk.storage()).unwrap();

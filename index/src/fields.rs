@@ -16,7 +16,8 @@ mod read;
 mod records;
 
 pub use build::FieldsBuilder;
-pub use read::{FieldsError, FieldsReader, ReadAt};
+pub use page::FieldPage;
+pub use read::{FieldsError, FieldsReader, KeptPages, ReadAt};
 pub use records::Records;
 
 /// Most fields of an index file.

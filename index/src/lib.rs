@@ -40,8 +40,8 @@ mod segment;
 
 pub use bytes::{Bytes, INDEX_BYTES_MAX};
 pub use fields::{
-    FIELDS_MAX, FieldsBinding, FieldsBuilder, FieldsError, FieldsReader, KEYS_MAX, PATH_BYTES_MAX, ReadAt, Records,
-    term_hash,
+    FIELDS_MAX, FieldPage, FieldsBinding, FieldsBuilder, FieldsError, FieldsReader, KEYS_MAX, KeptPages,
+    PATH_BYTES_MAX, ReadAt, Records, term_hash,
 };
 pub use header::{
     FORMAT_VERSION, FileHeader, FileKind, HEADER_BYTES, HeaderError, INCOMPATIBLE_DROPS, INCOMPATIBLE_KNOWN,

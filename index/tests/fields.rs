@@ -1,10 +1,13 @@
 //! Field indexes: every record with a value is found; whatever is wrong with the bytes, they are refused or harmless.
 
 use annals_index::{
-    Binding, Bytes, FieldsBinding, FieldsBuilder, FieldsReader, FileHeader, FileKind, SPECIFIC_BYTES, term_hash,
+    Binding, Bytes, FieldPage, FieldsBinding, FieldsBuilder, FieldsReader, FileHeader, FileKind, KeptPages, Records,
+    SPECIFIC_BYTES, term_hash,
 };
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 fn binding(records: u32) -> FieldsBinding {
     let segment =
@@ -115,6 +118,72 @@ proptest! {
     }
 }
 
+/// Keeps every page.
+#[derive(Default)]
+struct All(RefCell<HashMap<u64, Arc<FieldPage>>>);
+
+impl KeptPages for All {
+    fn get(&self, number: u64) -> Option<Arc<FieldPage>> {
+        self.0.borrow().get(&number).cloned()
+    }
+
+    fn keep(&self, number: u64, page: &Arc<FieldPage>) {
+        assert!(self.0.borrow_mut().insert(number, Arc::clone(page)).is_none(), "page {number} was kept already");
+    }
+}
+
+/// Counts the reads, and has nothing any more from some moment on.
+struct Counted<'a> {
+    bytes: Bytes,
+    reads: &'a Cell<u32>,
+    is_gone: &'a Cell<bool>,
+}
+
+impl annals_index::ReadAt for Counted<'_> {
+    fn len(&self) -> std::io::Result<u64> {
+        annals_index::ReadAt::len(&self.bytes)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
+        self.reads.set(self.reads.get() + 1);
+        match self.is_gone.get() {
+            true => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            false => self.bytes.read_at(buffer, offset),
+        }
+    }
+}
+
+#[test]
+fn pages_that_are_kept_are_not_read_again() {
+    const RECORDS: u64 = 5_000;
+    let fields: Vec<Vec<Vec<u64>>> = [3, 7].map(|by| (0..RECORDS).map(|n| vec![n * by]).collect()).into();
+    let (reads, is_gone, kept) = (Cell::new(0), Cell::new(false), All::default());
+    let source = Counted { bytes: Bytes::Read(build(&fields)), reads: &reads, is_gone: &is_gone };
+    let index = FieldsReader::open(source, &binding(RECORDS as u32)).unwrap();
+    assert_eq!(index.file_id(), [9; 16]);
+    let each = |ask: &dyn Fn(usize, u64) -> Records| -> Vec<Vec<u32>> {
+        let hashes =
+            |number: usize| fields[number].iter().map(move |values| (number, term_hash(&values[0].to_le_bytes())));
+        let all = |records: Records| (0..RECORDS as u32).filter(|n| records.contains(*n)).collect();
+        hashes(0).chain(hashes(1)).map(|(number, hash)| all(ask(number, hash))).collect()
+    };
+    let with = |number: usize, hash: u64| index.find_with(number, &[hash], &kept).unwrap();
+    let right = each(&|number, hash| index.find(number, &[hash]).unwrap());
+
+    reads.set(0);
+    assert_eq!(each(&with), right);
+    let pages = kept.0.borrow().len();
+    assert_eq!(reads.get() as usize, pages, "each page is read once");
+    assert!((8..=12).contains(&pages), "{pages} pages of about a thousand values each");
+    let bytes: usize = kept.0.borrow().values().map(|page| page.bytes()).sum();
+    assert!((3 * 2 * RECORDS as usize..6 * 2 * RECORDS as usize).contains(&bytes), "{bytes} bytes");
+
+    // They were checked when they were read, and are right whatever becomes of the file.
+    is_gone.set(true);
+    assert_eq!(each(&with), right);
+    assert!(index.find(0, &[term_hash(&0u64.to_le_bytes())]).is_err());
+}
+
 #[test]
 fn every_flipped_bit_is_refused_or_harmless() {
     let fields = [(0..60u64).map(|n| vec![n % 3]).collect(), (0..60u64).map(|n| vec![n * n]).collect::<Vec<_>>()];
@@ -213,7 +282,7 @@ fn another_number_of_records_makes_no_index() {
 struct Sparse<'a> {
     front: Vec<u8>,
     len: u64,
-    largest: &'a std::cell::Cell<usize>,
+    largest: &'a Cell<usize>,
 }
 
 impl annals_index::ReadAt for Sparse<'_> {
@@ -257,7 +326,7 @@ fn forged(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 #[test]
 fn a_file_with_holes_takes_no_memory_by_the_lengths_it_claims() {
     const HUGE: u64 = 3 << 30;
-    let largest = std::cell::Cell::new(0);
+    let largest = Cell::new(0);
     let ask = |front: Vec<u8>, len| {
         let index = FieldsReader::open(Sparse { front, len, largest: &largest }, &binding(60))?;
         index.verify().and(index.find(0, &[term_hash(&1u64.to_le_bytes())]).map(|found| found.len()))

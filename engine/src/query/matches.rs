@@ -13,7 +13,7 @@ use crate::meter::QueryMeter;
 use crate::raw::{RawLookup, RawSegment};
 use crate::reader::{Reader, Scan, Source};
 use crate::record::{Record, RecordBuf, StoredRecord};
-use crate::sealed::{FieldIndex, SealedFile};
+use crate::sealed::{CachedPages, FieldIndex, SealedFile};
 use annals_index::Records;
 use std::convert::Infallible;
 use std::ops::Range;
@@ -126,9 +126,15 @@ impl Selection {
 
     /// The seqs from `seq` on, or back from it, that nobody asks for, as the index of `file` says; `None` if the record `seq`
     /// may be asked for. The scan has come to that segment.
-    pub(crate) fn skip_sealed(&mut self, file: &SealedFile, seq: u64, reverse: bool) -> Option<Range<u64>> {
+    pub(crate) fn skip_sealed(
+        &mut self,
+        source: &Source,
+        file: &SealedFile,
+        seq: u64,
+        reverse: bool,
+    ) -> Option<Range<u64>> {
         if let Narrowed::Unknown = self.narrowed {
-            let records = self.plan.as_ref().and_then(|plan| records_of(plan, file));
+            let records = self.plan.as_ref().and_then(|plan| records_of(plan, source, file));
             self.narrow(records, file.seqs());
         }
         self.skip(seq, reverse)
@@ -197,7 +203,7 @@ impl Selection {
 }
 
 /// What the index of `file` says of the records that `plan` is about. Whatever is wrong with it, it says nothing.
-fn records_of(plan: &Plan, file: &SealedFile) -> Option<Records> {
+fn records_of(plan: &Plan, source: &Source, file: &SealedFile) -> Option<Records> {
     let is_about = |index: &FieldIndex| plan.is_about(&|path| index.field(path.keys()).is_some());
     let mut index = file.fields()?;
     if !is_about(&index) {
@@ -205,8 +211,10 @@ fn records_of(plan: &Plan, file: &SealedFile) -> Option<Records> {
         file.drop_fields();
         index = file.fields().filter(|index| is_about(index))?;
     }
-    let find =
-        |path: &FieldPath, hashes: &[u64]| index.field(path.keys()).map(|field| index.find(field, hashes)).transpose();
+    let kept = CachedPages::new(source.cache.as_deref(), &index);
+    let find = |path: &FieldPath, hashes: &[u64]| {
+        index.field(path.keys()).map(|field| index.find_with(field, hashes, &kept)).transpose()
+    };
     plan.records(&find).unwrap_or_else(|_| {
         file.drop_fields();
         None

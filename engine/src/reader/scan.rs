@@ -379,7 +379,7 @@ impl Scan {
                     note_skipped(selection);
                     return Ok(Some(file.seqs().start..end));
                 }
-                let skip = selection.as_mut().and_then(|selection| selection.skip_sealed(&file, seq, reverse));
+                let skip = selection.as_mut().and_then(|selection| selection.skip_sealed(source, &file, seq, reverse));
                 if skip.is_some() {
                     return Ok(skip);
                 }

@@ -1,13 +1,16 @@
 //! The field index beside a sealed segment: made when that is sealed or later, opened at the first need, never believed.
 
+use super::cache::BlockCache;
 use super::file::SealedFile;
 use super::index::binding;
+use crate::FileId;
 use crate::error::{Error, Result};
 use crate::names::temporary;
 use crate::storage::{File, Storage, read_exact_at, write_all_at};
 use crate::sync::RwLock;
 use annals_index::{
-    Bytes, FieldsBinding, FieldsBuilder, FieldsReader, FileHeader, FileKind, IndexError, ReadAt, SPECIFIC_BYTES,
+    Bytes, FieldPage, FieldsBinding, FieldsBuilder, FieldsReader, FileHeader, FileKind, IndexError, KeptPages, ReadAt,
+    SPECIFIC_BYTES,
 };
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -36,6 +39,30 @@ impl ReadAt for FieldSource {
         match self {
             Self::File(file) => read_exact_at(&**file, buffer, offset),
             Self::Mapped(bytes) => bytes.read_at(buffer, offset),
+        }
+    }
+}
+
+/// The pages of a field index in a cache, if there is one.
+pub(crate) struct CachedPages<'c> {
+    cache: Option<&'c BlockCache>,
+    index: FileId,
+}
+
+impl<'c> CachedPages<'c> {
+    pub(crate) fn new(cache: Option<&'c BlockCache>, index: &FieldIndex) -> Self {
+        Self { cache, index: FileId(index.file_id()) }
+    }
+}
+
+impl KeptPages for CachedPages<'_> {
+    fn get(&self, number: u64) -> Option<Arc<FieldPage>> {
+        self.cache?.page(self.index, number)
+    }
+
+    fn keep(&self, number: u64, page: &Arc<FieldPage>) {
+        if let Some(cache) = self.cache {
+            cache.keep_page(self.index, number, Arc::clone(page));
         }
     }
 }

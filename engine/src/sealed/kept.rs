@@ -6,7 +6,7 @@ use crate::Incarnation;
 use crate::record::StoredRecord;
 
 /// What a kept block takes besides its bytes and rows: itself, its place in a cache, and what allocating costs.
-const OVERHEAD_BYTES: usize = 256;
+pub(super) const OVERHEAD_BYTES: usize = 256;
 
 /// The records of one block.
 #[derive(Debug)]

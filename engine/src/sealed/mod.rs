@@ -43,7 +43,7 @@ pub(crate) use codec::BlockBuf;
 pub(crate) use columns::learn_columns;
 pub(crate) use compare::Comparison;
 pub(crate) use dictionary::train_dictionary;
-pub(crate) use fields::{FieldIndex, install_fields};
+pub(crate) use fields::{CachedPages, FieldIndex, install_fields};
 pub(crate) use file::SealedFile;
 pub(crate) use footer::Source;
 pub(crate) use index::install_index;

@@ -98,10 +98,10 @@ impl StoreOptions {
         self
     }
 
-    /// Memory of the store, in bytes: half is for blocks of sealed segments that readers ask for again, the other half for
-    /// records that wait to be written, shared evenly by the streams that may be open. Default 64 MiB; at least 128 KiB for each of
-    /// these. Beside it an open stream takes about 30 KiB, 4 bytes for each record that is not sealed yet, and, while the store
-    /// seals one of its segments, up to a few megabytes.
+    /// Memory of the store, in bytes: half is for blocks of sealed segments that readers ask for again and for pages of field
+    /// indexes, the other half for records that wait to be written, shared evenly by the streams that may be open. Default
+    /// 64 MiB; at least 128 KiB for each of these. Beside it an open stream takes about 30 KiB, 4 bytes for each record that is
+    /// not sealed yet, and, while the store seals one of its segments, up to a few megabytes.
     #[must_use]
     pub fn memory_bytes(mut self, bytes: usize) -> Self {
         self.memory_bytes = bytes;

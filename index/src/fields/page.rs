@@ -49,18 +49,18 @@ fn highs_len(count: usize) -> usize {
     (count + (1 << HIGH_BITS)).div_ceil(8)
 }
 
-/// A page that was read and checked.
+/// A page of a field index, read and checked. Whoever keeps it needs neither its file nor its checksum again.
 #[derive(Debug)]
-pub(super) struct Page<'a> {
+pub struct FieldPage {
     widths: Widths,
-    highs: &'a [u8],
-    lows: &'a [u8],
-    values: &'a [u8],
+    bytes: Box<[u8]>,
+    lows_at: usize,
+    values_at: usize,
 }
 
-impl<'a> Page<'a> {
+impl FieldPage {
     /// The page in `bytes`; `None` if they are not that page.
-    pub(super) fn decode(id: PageId, bytes: &'a [u8], widths: Widths) -> Option<Self> {
+    pub(super) fn decode(id: PageId, bytes: Vec<u8>, widths: Widths) -> Option<Self> {
         let (header, rest) = bytes.split_at_checked(HEADER_BYTES)?;
         let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| header[at + i]));
         let count = number(CRC_BYTES) as usize;
@@ -69,36 +69,69 @@ impl<'a> Page<'a> {
         }
         let (highs, rest) = rest.split_at_checked(highs_len(count))?;
         let (lows, values) = rest.split_at_checked(packed_len(count, widths.low))?;
-        (values.len() == packed_len(count, widths.value)).then_some(Self { widths, highs, lows, values })
+        if values.len() != packed_len(count, widths.value) {
+            return None;
+        }
+        let lows_at = HEADER_BYTES + highs.len();
+        let values_at = lows_at + lows.len();
+        Some(Self { widths, bytes: bytes.into(), lows_at, values_at })
+    }
+
+    /// Bytes of memory, about.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.bytes.len()
     }
 
     /// The values of the entries with this fingerprint.
     pub(super) fn find(&self, fingerprint: u64) -> impl Iterator<Item = u32> + '_ {
+        let (highs, lows) = (&self.bytes[HEADER_BYTES..self.lows_at], &self.bytes[self.lows_at..self.values_at]);
+        let values = &self.bytes[self.values_at..];
         let high = (fingerprint >> self.widths.low) as usize;
         let low = fingerprint as u32 & ((1u64 << self.widths.low) - 1) as u32;
-        let start = self.after_zeros(high);
-        let is_set = |at: &usize| self.highs.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1);
-        let has_low = move |n: &usize| unpack(self.lows, *n, self.widths.low) == low;
-        let value = |n| unpack(self.values, n, self.widths.value);
+        let start = after_zeros(highs, high);
+        let is_set = move |at: &usize| highs.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1);
+        let has_low = move |n: &usize| unpack(lows, *n, self.widths.low) == low;
+        let value = move |n| unpack(values, n, self.widths.value);
         (start..).take_while(is_set).map(move |at| at - high).filter(has_low).map(value)
     }
+}
 
-    /// The bit behind the first `zeros` bits that aren't set.
-    fn after_zeros(&self, mut zeros: usize) -> usize {
-        let mut at = 0;
-        for chunk in self.highs.chunks_exact(8) {
-            let word = u64::from_le_bytes(std::array::from_fn(|i| chunk[i]));
-            let here = word.count_zeros() as usize;
-            if here >= zeros {
-                break;
-            }
+/// The bit behind the first `zeros` bits that aren't set; the end if there are fewer.
+fn after_zeros(bytes: &[u8], mut zeros: usize) -> usize {
+    if zeros == 0 {
+        return 0;
+    }
+    for (n, chunk) in bytes.chunks(8).enumerate() {
+        // Beyond the end, all bits count as set.
+        let mut unset = !u64::from_le_bytes(std::array::from_fn(|i| chunk.get(i).copied().unwrap_or(u8::MAX)));
+        let here = unset.count_ones() as usize;
+        if here < zeros {
             zeros -= here;
-            at += 64;
+            continue;
         }
-        while zeros > 0 && at < self.highs.len() * 8 {
-            zeros -= usize::from(self.highs[at / 8] >> (at % 8) & 1 == 0);
-            at += 1;
+        for _ in 1..zeros {
+            unset &= unset - 1;
         }
-        at
+        return n * 64 + unset.trailing_zeros() as usize + 1;
+    }
+    bytes.len() * 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Bit by bit.
+    fn naive(bytes: &[u8], zeros: usize) -> usize {
+        let mut unset = (0..bytes.len() * 8).filter(|at| bytes[at / 8] >> (at % 8) & 1 == 0);
+        if zeros == 0 { 0 } else { unset.nth(zeros - 1).map_or(bytes.len() * 8, |at| at + 1) }
+    }
+
+    proptest! {
+        #[test]
+        fn zeros_are_counted(bytes in proptest::collection::vec(any::<u8>(), 0..40), zeros in 0..200usize) {
+            prop_assert_eq!(after_zeros(&bytes, zeros), naive(&bytes, zeros));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::build::CRC_BYTES;
 use super::list::{self, ListHeader, ListId};
-use super::page::{Page, PageId, Widths};
+use super::page::{FieldPage, PageId, Widths};
 use super::records::Records;
 use super::{
     DIRECTORY_AT, DIRECTORY_BYTES_MAX, DIRECTORY_FIELD, FIELDS_MAX, Field, FieldsBinding, HIGH_BITS, KEYS_MAX,
@@ -13,6 +13,7 @@ use crate::bytes::Bytes;
 use crate::header::{FileHeader, FileKind, HEADER_BYTES};
 use crate::segment::{IndexError, RECORDS_MAX};
 use std::io;
+use std::sync::Arc;
 
 /// Where an index file is read from.
 pub trait ReadAt {
@@ -50,6 +51,25 @@ impl ReadAt for Bytes {
     }
 }
 
+/// Where pages are kept that were read and checked, so that they need not be again. `()` keeps none.
+///
+/// A page is known by a number that no other page of the same index file has.
+pub trait KeptPages {
+    /// The page of this number, if it is kept.
+    fn get(&self, number: u64) -> Option<Arc<FieldPage>>;
+
+    /// The page of this number has been read, and may be kept.
+    fn keep(&self, number: u64, page: &Arc<FieldPage>);
+}
+
+impl KeptPages for () {
+    fn get(&self, _: u64) -> Option<Arc<FieldPage>> {
+        None
+    }
+
+    fn keep(&self, _: u64, _: &Arc<FieldPage>) {}
+}
+
 /// Why a field index can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -66,6 +86,7 @@ pub enum FieldsError {
 #[derive(Debug)]
 pub struct FieldsReader<S> {
     source: S,
+    file_id: [u8; 16],
     salt: u32,
     len: u64,
     records: u32,
@@ -123,7 +144,12 @@ impl<S: ReadAt> FieldsReader<S> {
         if end != len {
             return Err(IndexError::BadLength { expected: end, found: len }.into());
         }
-        Ok(Self { source, salt, len, records: expected.records, fields })
+        Ok(Self { source, file_id: header.file_id, salt, len, records: expected.records, fields })
+    }
+
+    /// The random id of the index file: what replaces it has another.
+    pub fn file_id(&self) -> [u8; 16] {
+        self.file_id
     }
 
     /// Bytes of the index file.
@@ -147,15 +173,21 @@ impl<S: ReadAt> FieldsReader<S> {
     /// # Errors
     /// [`FieldsError`] if a part of the index is damaged or can't be read.
     pub fn find(&self, number: usize, hashes: &[u64]) -> Result<Records, FieldsError> {
+        self.find_with(number, hashes, &())
+    }
+
+    /// As [`FieldsReader::find`], with pages of this index file that `kept` keeps.
+    ///
+    /// # Errors
+    /// As [`FieldsReader::find`].
+    pub fn find_with(&self, number: usize, hashes: &[u64], kept: &impl KeptPages) -> Result<Records, FieldsError> {
         let Some(field) = self.fields.get(number) else { return Ok(Records::default()) };
         // Where hashes are in order, so are their pages, and each is read once.
         let place = |hash: &u64| place(*hash, field.page_count(), HIGH_BITS + field.low_bits);
         let mut few = Vec::new();
         let mut found = Records::default();
-        let mut bytes = Vec::new();
         for group in hashes.chunk_by(|a, b| place(a).0 == place(b).0) {
-            let page = place(&group[0]).0;
-            let page = self.page(number, page, &mut bytes)?;
+            let page = self.page_of(number, place(&group[0]).0, kept)?;
             for hash in group {
                 for value in page.find(place(hash).1) {
                     match value.checked_sub(self.records) {
@@ -180,9 +212,8 @@ impl<S: ReadAt> FieldsReader<S> {
     /// [`FieldsError`] for the first that is damaged or can't be read.
     pub fn verify(&self) -> Result<(), FieldsError> {
         for (number, field) in self.fields.iter().enumerate() {
-            let mut bytes = Vec::new();
             for page in 0..field.page_count() {
-                self.page(number, page, &mut bytes)?;
+                self.page(number, page)?;
             }
             let mut offset = 0;
             while offset < field.lists_len {
@@ -195,18 +226,29 @@ impl<S: ReadAt> FieldsReader<S> {
         Ok(())
     }
 
-    /// The page of this number, read into `bytes`.
-    fn page<'b>(&self, number: usize, page: u32, bytes: &'b mut Vec<u8>) -> Result<Page<'b>, FieldsError> {
+    /// The page of this number, kept or read.
+    fn page_of(&self, number: usize, page: u32, kept: &impl KeptPages) -> Result<Arc<FieldPage>, FieldsError> {
+        let known_by = (number as u64) << 32 | u64::from(page);
+        if let Some(page) = kept.get(known_by) {
+            return Ok(page);
+        }
+        let read = Arc::new(self.page(number, page)?);
+        kept.keep(known_by, &read);
+        Ok(read)
+    }
+
+    /// The page of this number, read.
+    fn page(&self, number: usize, page: u32) -> Result<FieldPage, FieldsError> {
         let damaged = || IndexError::Contradiction { what: "a page that doesn't match its checksum" };
         let field = &self.fields[number];
         let bounds = field.pages.get(page as usize).zip(field.pages.get(page as usize + 1));
         let bounds = bounds.filter(|(from, to)| (**to - **from) as usize <= PAGE_BYTES_MAX);
         let (&from, &to) = bounds.ok_or_else(damaged)?;
-        bytes.resize((to - from) as usize, 0);
-        self.source.read_at(bytes, field.pages_at + u64::from(from))?;
+        let mut bytes = vec![0; (to - from) as usize];
+        self.source.read_at(&mut bytes, field.pages_at + u64::from(from))?;
         let id = PageId { salt: self.salt, field: number as u32, number: page };
         let widths = Widths { low: field.low_bits, value: field.value_bits };
-        Ok(Page::decode(id, bytes, widths).ok_or_else(damaged)?)
+        Ok(FieldPage::decode(id, bytes, widths).ok_or_else(damaged)?)
     }
 
     /// The records of the list at `offset`, if it is that of the value of `hash`.
