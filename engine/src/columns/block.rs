@@ -101,6 +101,14 @@ impl Block {
         Ok(())
     }
 
+    /// Bytes of memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let bytes = self.plain.capacity() + self.packed.capacity();
+        let meta = self.meta.capacity() * size_of::<(u8, u8, usize)>();
+        let parts = self.cells.capacity() * size_of::<Cells>() + self.slots.capacity() * size_of::<Held>();
+        bytes + meta + parts + self.reading.memory_bytes()
+    }
+
     fn parse(
         &mut self,
         dictionary: &Dictionary,

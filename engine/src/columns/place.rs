@@ -22,6 +22,11 @@ impl<T> Default for Lazy<T> {
 }
 
 impl<T> Lazy<T> {
+    /// Bytes of memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.known.capacity() * size_of::<T>()
+    }
+
     /// Whether all answers are to be computed now.
     pub(super) fn is_due(&mut self, block: u64) -> bool {
         if self.block != block {
@@ -45,6 +50,11 @@ pub(super) struct Ranks {
 }
 
 impl Ranks {
+    /// Bytes of memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.counts.capacity() * size_of::<u32>()
+    }
+
     /// Goes on to the cell `to`, or back.
     fn go_to(
         &mut self,

@@ -43,6 +43,15 @@ impl Reading {
         }
         self.numbers.resize_with(slots, Lazy::default);
     }
+
+    /// Bytes of memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let places = self.next.capacity() * size_of::<u32>() + self.row_of.capacity() * size_of::<(u32, u32)>();
+        let ranks: usize = self.ranks.iter().map(Ranks::memory_bytes).sum();
+        let numbers: usize = self.numbers.iter().map(Lazy::memory_bytes).sum();
+        let lengths: usize = self.raw.iter().chain(&self.words).map(Lazy::memory_bytes).sum();
+        places + ranks + numbers + lengths + self.text.capacity()
+    }
 }
 
 pub(super) type Outcome = Result<(), &'static str>;
@@ -66,6 +75,11 @@ impl Block {
         let block = self.reading.block;
         let (ints, lazy) = (self.times, &mut self.reading.numbers[TIME_SLOT as usize]);
         number_at(&ints, lazy, block, row, (&self.plain, &self.packed))
+    }
+
+    /// Whether records have more than a body and a timestamp.
+    pub(crate) fn has_meta(&self) -> bool {
+        !self.meta.is_empty()
     }
 
     /// What a record has besides its body and timestamp.

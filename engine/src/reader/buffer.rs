@@ -5,6 +5,7 @@ use crate::error::{Damage, Error, Result};
 use crate::msgpack::Fields;
 use crate::raw::{RawCursor, ReadAhead};
 use crate::reader::Source;
+use crate::reader::spare::SpareBlock;
 use crate::record::{Record, StoredRecord};
 use crate::sealed::{BlockBuf, CachedBlock, KeptBlock, SealedFile};
 use crate::view::{Chain, Segment};
@@ -14,7 +15,7 @@ use std::ops::Range;
 #[derive(Debug, Default)]
 pub struct ReadBuffer {
     raw: RawCursor,
-    block: BlockBuf,
+    block: SpareBlock,
     /// A block that was decompressed elsewhere, in place of `block`.
     kept: Option<Kept>,
     /// The file that the block is of.
@@ -80,13 +81,13 @@ impl ReadBuffer {
     }
 
     pub(crate) fn with_fields(fields: Option<Fields>) -> Self {
-        let block = fields.clone().map_or_else(BlockBuf::new, BlockBuf::only);
+        let block = fields.clone().map_or_else(SpareBlock::default, |fields| BlockBuf::only(fields).into());
         Self { block, fields, ..Self::default() }
     }
 
     /// A buffer that may leave out other fields than these, where that is quicker.
     pub(crate) fn at_least(fields: Fields) -> Self {
-        Self { block: BlockBuf::only(fields), ..Self::default() }
+        Self { block: BlockBuf::only(fields).into(), ..Self::default() }
     }
 
     /// Leaves of the record that was read last only the fields that were asked for.

@@ -6,6 +6,7 @@ mod buffer;
 mod info;
 mod scan;
 mod shape;
+mod spare;
 mod tail;
 mod verify;
 
@@ -93,7 +94,7 @@ impl Reader {
         Self { source: Source::live(storage, log_id, view, cache) }
     }
 
-    /// This reader with a block cache of its own, which it shares with its clones: at most `bytes`, none if 0. Otherwise
+    /// This reader with a cache of its own for blocks and pages of field indexes, which it shares with its clones: at most `bytes`, none if 0. Otherwise
     /// readers of a [`crate::Log`] share that of the log ([`crate::Options::cache_bytes`]), and one that was opened by
     /// itself has 8 MiB.
     #[must_use]

@@ -97,6 +97,21 @@ impl BlockBuf {
         Self { columns: ColumnRows::only(fields), ..Self::new() }
     }
 
+    /// This buffer without what is in it, to be used for anything; `None` if it has no memory or more than `bytes_max`, or is for
+    /// some fields alone.
+    pub(crate) fn into_spare(mut self, bytes_max: usize) -> Option<Self> {
+        self.clear();
+        let bytes = self.memory_bytes();
+        (bytes > 0 && bytes <= bytes_max && !self.columns.is_partial()).then_some(self)
+    }
+
+    /// Bytes of memory that grow with what was read.
+    fn memory_bytes(&self) -> usize {
+        let (rows, plain) = &self.memory;
+        let own = self.stored.capacity() + self.plain.capacity() + self.rows.bytes();
+        own + rows.bytes() + plain.capacity() + self.columns.memory_bytes()
+    }
+
     /// Whether the records that are here have only the fields that were asked for.
     pub(crate) fn is_partial(&self) -> bool {
         !self.columns.is_empty() && self.columns.is_partial()

@@ -36,6 +36,12 @@ impl ColumnRows {
         self.fields.is_some()
     }
 
+    /// Bytes of memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let own = self.times.capacity() * size_of::<i64>() + self.ends.capacity() * size_of::<u32>();
+        own + self.block.memory_bytes()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.shared.is_none()
     }
@@ -68,7 +74,8 @@ impl ColumnRows {
             return Err("the block has more records than any block may");
         }
         self.block.open(&shared.columns, payload, count, decompress)?;
-        for row in 0..count as usize {
+        let rows = if self.block.has_meta() { count as usize } else { 0 };
+        for row in 0..rows {
             let meta = self.block.meta(row);
             if RecordKind::from_u8(meta.kind).is_none() || meta.key.len() > KEY_BYTES_MAX {
                 return Err("a record is of a kind that this version doesn't know");
