@@ -655,6 +655,8 @@ fn what_is_asked_again_is_one_answer_of_all_sealed_segments() {
     assert_eq!(ask(), (3, 0));
     log.seal().unwrap();
     assert_eq!([ask(), ask()], [(3, 1), (4, 0)]);
+    let few = Reader::open_on(disk.storage()).unwrap().statistics(&by_kind().groups_max(2));
+    assert!(matches!(few, Err(Error::StatisticsTooLarge { .. })));
     disk.replace(&files()[2], b"nothing");
     assert_eq!(ask(), (4, 0));
     // It is about all of these segments: without the first one, what each keeps counts again.

@@ -360,6 +360,8 @@ impl Job {
             Tally::merge_into(&mut tally, others)?;
         }
         let tally = tally.unwrap_or_else(|| Tally::new(self.query.layout()));
+        // What was kept may be the answer to somebody who asked with other limits.
+        tally.check()?;
         let (mut damage, mut gaps) = (std::mem::take(&mut state.damage), std::mem::take(&mut state.gaps));
         damage.sort_by_key(|place| place.first_seq);
         // A gap over the end of a segment is met in both.
