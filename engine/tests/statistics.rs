@@ -597,6 +597,81 @@ fn records_that_are_not_sealed_are_remembered() {
     assert_eq!(remembered(&reader, &by_kind()), (5, 0));
 }
 
+#[test]
+fn threads_share_records_that_are_not_sealed() {
+    let (disk, records) = (SimDisk::new(1), turns(20_000));
+    let log = options(Codec::Rows).segment_bytes(32 << 20).open_or_create_on(disk.storage()).unwrap();
+    let query = |threads| {
+        let range = ScanRange::all().threads(threads);
+        StatisticsQuery::over(range).by(paths(&["kind"])).of(paths(&["value", "id"]))
+    };
+    for (n, part) in records.chunks(8_000).enumerate() {
+        append(&log, part).unwrap();
+        let one = log.statistics(&query(1).keep(false)).unwrap();
+        for query in [query(2).keep(false), query(4)] {
+            let found = log.statistics(&query).unwrap();
+            assert_eq!((found.records, &found.groups), (one.records, &one.groups));
+        }
+        assert_eq!(
+            log.statistics(&query(4)).unwrap().work.records_remembered,
+            records.len().min(8_000 * (n + 1)) as u64
+        );
+    }
+    log.close().unwrap();
+    // Of those of which some can't be read, all others.
+    let (name, bytes) = disk.files().into_iter().find(|(name, _)| name.ends_with(".log")).unwrap();
+    let mut damaged = disk.read(&name).unwrap();
+    damaged[bytes / 2] ^= 1;
+    disk.replace(&name, &damaged);
+    let reader = Reader::open_on(disk.storage()).unwrap();
+    let readable = reader.scan(ScanRange::all()).unwrap().filter(Result::is_ok).count() as u64;
+    assert!((1..20_000).contains(&readable), "{readable}");
+    for _ in 0..2 {
+        let found = reader.statistics(&query(4)).unwrap();
+        assert_eq!((found.records, found.damage.len(), found.work.records_remembered), (readable, 1, 0));
+    }
+}
+
+#[test]
+fn what_is_asked_again_is_one_answer_of_all_sealed_segments() {
+    let disk = SimDisk::new(1);
+    let log = sample(&disk);
+    let ask = || {
+        let reader = Reader::open_on(disk.storage()).unwrap();
+        let (found, plain) =
+            (reader.statistics(&by_kind()).unwrap(), reader.statistics(&by_kind().keep(false)).unwrap());
+        assert_eq!((found.records, &found.groups), (plain.records, &plain.groups));
+        (found.work.segments_kept, found.work.segments_stored)
+    };
+    let files = || -> Vec<String> {
+        let mut names: Vec<_> = disk.files().into_iter().map(|(name, _)| name).collect();
+        names.retain(|name| name.ends_with(".sts"));
+        names.sort();
+        names
+    };
+    assert_eq!([ask(), ask()], [(0, 3), (3, 0)]);
+    // What the others keep is not needed from here on.
+    files()[..2].iter().for_each(|name| disk.replace(name, b"nothing"));
+    assert_eq!(ask(), (3, 0));
+    log.seal().unwrap();
+    assert_eq!([ask(), ask()], [(3, 1), (4, 0)]);
+    let few = Reader::open_on(disk.storage()).unwrap().statistics(&by_kind().groups_max(2));
+    assert!(matches!(few, Err(Error::StatisticsTooLarge { .. })));
+    disk.replace(&files()[2], b"nothing");
+    assert_eq!(ask(), (4, 0));
+    // It is about all of these segments: without the first one, what each keeps counts again.
+    log.retain(&annals::RetentionPolicy::new().max_records(30)).unwrap();
+    assert_eq!([ask(), ask(), ask()], [(1, 2), (3, 0), (3, 0)]);
+    // One that is damaged, or another's, is not believed.
+    let last = files().pop().unwrap();
+    let mut bytes = disk.read(&last).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    disk.replace(&last, &bytes);
+    ask();
+    disk.replace(&last, &disk.read(&files()[0]).unwrap());
+    assert_eq!([ask(), ask()], [(2, 1), (3, 0)]);
+}
+
 proptest! {
     #![proptest_config(config(128))]
     #[test]
@@ -683,6 +758,11 @@ fn scenario(disk: &SimDisk) -> Result<()> {
     log.statistics(&by_kind())?;
     log.statistics(&by_kind().distinct(false))?;
     append(&log, &[(9, json!({ "kind": 7, "ms": 1.5 }))])?;
+    log.seal()?;
+    // What the two add up to is kept when it is asked for again.
+    log.statistics(&by_kind())?;
+    log.statistics(&by_kind())?;
+    append(&log, &[(10, json!({ "kind": 7, "ms": 2.5 }))])?;
     log.close()
 }
 
@@ -702,7 +782,7 @@ fn check_after(disk: &SimDisk, context: &str) {
 fn calls() -> u64 {
     let disk = SimDisk::new(1);
     scenario(&disk).unwrap();
-    assert_eq!(disk.files().into_iter().filter(|(name, _)| name.ends_with(".sts")).count(), 1);
+    assert_eq!(disk.files().into_iter().filter(|(name, _)| name.ends_with(".sts")).count(), 2);
     disk.calls()
 }
 

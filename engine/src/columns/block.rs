@@ -61,10 +61,13 @@ impl Block {
         rows: u32,
         decompress: &mut Decompress<'_>,
     ) -> Result<(), &'static str> {
-        self.open_until(dictionary, payload, rows, u32::MAX, decompress)
+        self.open_until(dictionary, payload, rows, u32::MAX, decompress)?;
+        self.reading.begin(dictionary);
+        Ok(())
     }
 
-    /// As [`Block::open`], with no more than the first `columns` columns: the others aren't looked at, and not to be read.
+    /// As [`Block::open`], with no more than the first `columns` columns, for who reads them as a whole: the others aren't looked at, and
+    /// no record is to be read.
     ///
     /// # Errors
     /// As [`Block::open`].
@@ -96,7 +99,6 @@ impl Block {
         let parsed = self.parse(dictionary, &plain, rows as usize, columns as usize);
         self.plain = plain;
         parsed?;
-        self.reading.begin(dictionary);
         self.rows = rows as usize;
         Ok(())
     }

@@ -174,8 +174,15 @@ impl Ints {
         match self.mode {
             CONSTANT => out.resize(self.count, self.base),
             PACKED | PACKED_DELTA => {
-                let add = |offset| out.push(self.base.wrapping_add(offset as i64));
-                unpack_each(packed.get(self.at..)?, stored, u32::from(self.width), add)?;
+                let from = out.len();
+                out.resize(from + stored, 0);
+                let mut places = out[from..].iter_mut();
+                let put = |offset| {
+                    if let Some(place) = places.next() {
+                        *place = self.base.wrapping_add(offset as i64);
+                    }
+                };
+                unpack_each(packed.get(self.at..)?, stored, u32::from(self.width), put)?;
             }
             _ => {
                 let planes = data.get(self.at..)?.get(..stored.checked_mul(usize::from(self.width))?)?;
@@ -308,7 +315,7 @@ impl Ints {
     }
 
     /// The lowest and the second bytes of the first `to` codes, if these are of one byte or of two, in planes.
-    fn bytes<'d>(&self, to: usize, data: &'d [u8]) -> Option<(&'d [u8], &'d [u8])> {
+    pub(super) fn bytes<'d>(&self, to: usize, data: &'d [u8]) -> Option<(&'d [u8], &'d [u8])> {
         let plane = |n: usize| data.get(self.at.checked_add(n * self.count)?..)?.get(..to);
         match (self.mode, self.width) {
             (PLANES, 1) => Some((plane(0)?, &[])),

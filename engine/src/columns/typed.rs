@@ -1,6 +1,6 @@
 //! The values of some of a record's own keys in all records of a block, as they are stored: without making records of them.
 
-use super::block::{Block, CUT};
+use super::block::{Block, CUT, Cells};
 use super::dictionary::{Dictionary, ROOT};
 use super::entry::{Entry, Span};
 use super::interned::{Interned, slot_of};
@@ -40,8 +40,34 @@ pub(crate) struct TypedMemory {
     roots: Vec<i64>,
     codes: Vec<i64>,
     ints: Vec<i64>,
+    subset: Subset,
     /// Of each column.
     texts: Vec<Interned>,
+}
+
+/// Some of the cells of a column: where they are, their codes and their numbers.
+#[derive(Debug, Default)]
+struct Subset {
+    places: Vec<usize>,
+    codes: Vec<u32>,
+    numbers: Vec<f64>,
+}
+
+impl Subset {
+    /// Finds the cells with codes up to `last`. Returns the code that all of these have, if it is one.
+    fn find(&mut self, codes: &[u32], last: u32) -> Option<u32> {
+        self.places.clear();
+        self.places.resize(codes.len(), 0);
+        let mut count = 0;
+        for (place, code) in codes.iter().enumerate() {
+            // So nothing has to be decided: what doesn't belong here is written over.
+            self.places[count] = place;
+            count += usize::from(*code <= last);
+        }
+        self.places.truncate(count);
+        let first = codes[*self.places.first()?];
+        self.places.iter().all(|place| codes[*place] == first).then_some(first)
+    }
 }
 
 impl TypedMemory {
@@ -253,30 +279,81 @@ impl Block {
                 false => self.typed_cells(dictionary, (column, code), memory, codes, numbers),
             };
         }
-        held.codes.all(&self.plain, &self.packed, &mut memory.codes).ok_or(CUT)?;
-        let (mut least, mut most) = (i64::MAX, i64::MIN);
-        for (code, stored) in codes.iter_mut().zip(&memory.codes) {
-            (least, most) = (least.min(*stored), most.max(*stored));
-            *code = *stored as u32;
-        }
+        let (least, most) = self.codes_of(held, &mut memory.codes, codes).ok_or(CUT)?;
         if least < 1 || most > own.entries.len() as i64 {
             return Ok(None);
         }
-        let (ends, places) = by_code(codes, own.active);
-        for code in 1..=own.active {
-            let places = &places[ends[code as usize - 1]..ends[code as usize]];
-            if places.is_empty() {
-                continue;
-            }
-            let (mut own_codes, mut own_numbers) = (vec![code; places.len()], vec![0.0; places.len()]);
-            if self.typed_cells(dictionary, (column, code), memory, &mut own_codes, &mut own_numbers)?.is_none() {
+        let mut subset = std::mem::take(&mut memory.subset);
+        let outcome = self.typed_others(dictionary, (column, own.active), memory, &mut subset, (codes, numbers));
+        memory.subset = subset;
+        outcome
+    }
+
+    /// As [`Block::typed_column`], of the cells that have codes up to `active` and are no literals. Their codes are in `codes`.
+    fn typed_others(
+        &self,
+        dictionary: &Dictionary,
+        (column, active): (u32, u32),
+        memory: &mut TypedMemory,
+        subset: &mut Subset,
+        (codes, numbers): (&mut [u32], &mut [f64]),
+    ) -> Result<Option<()>, &'static str> {
+        if let Some(code) = subset.find(codes, active) {
+            return self.typed_subset(dictionary, (column, code), memory, subset, (codes, numbers));
+        }
+        if subset.places.is_empty() {
+            return Ok(Some(()));
+        }
+        let (ends, places) = by_code(codes, active);
+        for code in 1..=active {
+            subset.places.clear();
+            subset.places.extend_from_slice(&places[ends[code as usize - 1]..ends[code as usize]]);
+            let is_there = !subset.places.is_empty();
+            if is_there && self.typed_subset(dictionary, (column, code), memory, subset, (codes, numbers))?.is_none() {
                 return Ok(None);
-            }
-            for (place, own) in places.iter().zip(own_codes.into_iter().zip(own_numbers)) {
-                (codes[*place], numbers[*place]) = own;
             }
         }
         Ok(Some(()))
+    }
+
+    /// As [`Block::typed_column`], of the cells of the subset, which are all that have this code.
+    fn typed_subset(
+        &self,
+        dictionary: &Dictionary,
+        (column, code): (u32, u32),
+        memory: &mut TypedMemory,
+        subset: &mut Subset,
+        (codes, numbers): (&mut [u32], &mut [f64]),
+    ) -> Result<Option<()>, &'static str> {
+        let Subset { places, codes: own_codes, numbers: own_numbers } = subset;
+        own_codes.clear();
+        own_codes.resize(places.len(), code);
+        own_numbers.clear();
+        own_numbers.resize(places.len(), 0.0);
+        if self.typed_cells(dictionary, (column, code), memory, own_codes, own_numbers)?.is_none() {
+            return Ok(None);
+        }
+        for (place, (code, number)) in places.iter().zip(own_codes.iter().zip(own_numbers)) {
+            (codes[*place], numbers[*place]) = (*code, *number);
+        }
+        Ok(Some(()))
+    }
+
+    /// Puts the codes of a column's cells into `out`, which has room for so many as there are. Returns the least and the greatest.
+    fn codes_of(&self, cells: &Cells, memory: &mut Vec<i64>, out: &mut [u32]) -> Option<(i64, i64)> {
+        if let Some((bytes, [])) = cells.codes.bytes(out.len(), &self.plain) {
+            out.iter_mut().zip(bytes).for_each(|(code, byte)| *code = u32::from(*byte));
+            let ends = |(least, most): (u8, u8), byte: &u8| (least.min(*byte), most.max(*byte));
+            let (least, most) = bytes.iter().fold((u8::MAX, 0), ends);
+            return Some((least.into(), most.into()));
+        }
+        cells.codes.all(&self.plain, &self.packed, memory)?;
+        let (mut least, mut most) = (i64::MAX, i64::MIN);
+        for (code, stored) in out.iter_mut().zip(memory) {
+            (least, most) = (least.min(*stored), most.max(*stored));
+            *code = *stored as u32;
+        }
+        Some((least, most))
     }
 
     /// Puts what is in the cells of `column` with one code into `codes` or `numbers`, which have room for so many as there are;

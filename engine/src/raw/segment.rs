@@ -85,16 +85,29 @@ impl RawSegment {
         change(&mut self.scan.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Where the entry of `seq` stands: its offset, the most bytes it can have, and its incarnation.
+    /// Where the entry of `seq` stands, in place of what is in `places`; and those of some records after it, with one look.
     ///
     /// # Errors
     /// [`Error::Damaged`] if the record is known to be lost.
-    fn locate(&self, seq: u64) -> Result<Option<(u64, usize, Incarnation)>> {
+    fn locate_run(&self, seq: u64, places: &mut Vec<Place>) -> Result<()> {
+        places.clear();
         let scan = self.scan();
+        let Some(first) = self.locate(&scan, seq)? else { return Ok(()) };
+        places.push(first);
+        let more = (seq.saturating_add(1)..).take(LOCATED - 1);
+        places.extend(more.map_while(|seq| self.locate(&scan, seq).ok().flatten()));
+        Ok(())
+    }
+
+    /// Where the entry of `seq` stands.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the record is known to be lost.
+    fn locate(&self, scan: &Scan, seq: u64) -> Result<Option<Place>> {
         let Some(number) = seq.checked_sub(scan.base_seq) else { return Ok(None) };
         let position = match scan.positions.get(number) {
             Some(Position::At(position)) => position,
-            Some(Position::Missing) => return Err(self.missing(&scan, seq)),
+            Some(Position::Missing) => return Err(self.missing(scan, seq)),
             None => return Ok(None),
         };
         // A record that ends a run of readable ones may be followed by bad bytes: its own length decides then.
@@ -106,7 +119,7 @@ impl RawSegment {
         let run = scan.runs.partition_point(|&(first, _)| first <= seq);
         let incarnation = run.checked_sub(1).map_or(Incarnation([0; 16]), |run| scan.runs[run].1);
         let room = end.saturating_sub(position.into()).min(ENTRY_BYTES_MAX as u64);
-        Ok(Some((position.into(), room as usize, incarnation)))
+        Ok(Some(Place { offset: position.into(), room: room as usize, incarnation }))
     }
 
     fn missing(&self, scan: &Scan, seq: u64) -> Error {
@@ -135,9 +148,23 @@ impl RawSegment {
     }
 }
 
+/// Where an entry stands: its offset, the most bytes it can have, and its incarnation.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    offset: u64,
+    room: usize,
+    incarnation: Incarnation,
+}
+
+/// So many records are located at once: each look takes a lock that all readers of the segment share.
+const LOCATED: usize = 64;
+
 /// Reads records of one raw segment, holding the bytes around the last one.
 #[derive(Debug, Default)]
 pub(crate) struct RawCursor {
+    /// Where the entries of some records stand: of which segment, and from which seq on.
+    places: Vec<Place>,
+    places_of: Option<(FileId, u64)>,
     file: Option<FileId>,
     start: u64,
     buffer: Vec<u8>,
@@ -205,7 +232,12 @@ impl RawCursor {
     /// As [`RawCursor::read`], for who also takes records that are none of a user's.
     pub(crate) fn read_any(&mut self, segment: &RawSegment, seq: u64, ahead: ReadAhead) -> Result<bool> {
         self.current = None;
-        let Some((offset, mut room, incarnation)) = segment.locate(seq)? else { return Ok(false) };
+        let place = if ahead == ReadAhead::Forward {
+            self.locate(segment, seq)?
+        } else {
+            segment.locate(&segment.scan(), seq)?
+        };
+        let Some(Place { offset, mut room, incarnation }) = place else { return Ok(false) };
         if room > CHUNK_BYTES as usize {
             // What follows may be unused space or bad bytes: the entry's own length tells how much it needs.
             let at = self.fill(segment, offset, ENTRY_HEADER_BYTES, seq, ReadAhead::None)?;
@@ -225,6 +257,18 @@ impl RawCursor {
             body: body_at..at + len,
         });
         Ok(true)
+    }
+
+    /// Where the entry of `seq` stands. Those after it are located, too, as they are likely to be asked for next.
+    fn locate(&mut self, segment: &RawSegment, seq: u64) -> Result<Option<Place>> {
+        let file = segment.file_id();
+        let at = self.places_of.filter(|(of, _)| *of == file).and_then(|(_, first)| seq.checked_sub(first));
+        if let Some(place) = at.and_then(|at| self.places.get(usize::try_from(at).ok()?)) {
+            return Ok(Some(*place));
+        }
+        self.places_of = Some((file, seq));
+        segment.locate_run(seq, &mut self.places)?;
+        Ok(self.places.first().copied())
     }
 
     /// The record that was read last.

@@ -53,6 +53,7 @@ pub(crate) use open::read_sealed_header;
 pub(crate) use salvage::Salvaged;
 pub(crate) use shared::FileDictionary;
 pub(crate) use slot::SealedSlot;
+pub(crate) use statistics::QuestionId;
 pub(crate) use table::BlockEntry;
 pub(crate) use typed::{TypedBlock, TypedBuf};
 pub(crate) use writer::{SealedSummary, SealedWriter, Stated};

@@ -7,6 +7,7 @@ use super::index::binding;
 use crate::names::temporary;
 use crate::storage::{File, read_exact_at, write_all_at};
 use annals_index::{FileHeader, FileKind, HEADER_BYTES, SPECIFIC_BYTES};
+use sha2::{Digest, Sha256};
 use std::io;
 
 /// Most bytes of a file of answers. Where there are more, those that were kept first go.
@@ -17,6 +18,9 @@ const ANSWERS_MAX: usize = 256;
 
 /// Bytes of an answer in the directory: the question's id, its length and its checksum.
 const ENTRY_BYTES: usize = 32 + 4 + 4;
+
+/// What the hash of a question about several segments begins with: that of a question about one begins with its version.
+const AFTER: u8 = 0xFF;
 
 /// What a question is known by.
 pub(crate) type QuestionId = [u8; 32];
@@ -61,6 +65,15 @@ impl SealedFile {
         let count = kept.iter().take(ANSWERS_MAX).take_while(fits).count();
         kept.truncate(count);
         count > 0 && self.install_answers(&kept).is_some()
+    }
+
+    /// What a question is known by that is about this segment after those that `id` is about: no other segments have the same. `None`
+    /// if nothing is kept of this one.
+    pub(crate) fn question_after(&self, id: &QuestionId) -> Option<QuestionId> {
+        let mut digest = Sha256::new_with_prefix([AFTER]);
+        digest.update(id);
+        digest.update(self.answers_binding()?);
+        Some(digest.finalize().into())
     }
 
     /// Whether all of the answers beside this segment can be used; `None` if there are none.

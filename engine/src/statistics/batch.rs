@@ -2,7 +2,7 @@
 
 use super::tally::Tally;
 
-/// Doubles of a field that wait, at most.
+/// Doubles of a field that wait, at most, besides those that come with the last of them.
 const WAITING_MAX: usize = 1 << 12;
 
 /// Doubles that wait, by the number of their field. They are of groups of one tally, by its [`Tally::place`]s.
@@ -24,6 +24,14 @@ impl Batch {
     #[inline]
     pub(super) fn push(&mut self, field: usize, place: usize, value: f64, tally: &mut Tally) {
         self.waiting[field].push((place, value));
+        if self.waiting[field].len() >= WAITING_MAX {
+            self.settle_field(field, tally);
+        }
+    }
+
+    /// Adds a double for each of `places`, as [`Batch::push`].
+    pub(super) fn extend(&mut self, field: usize, places: &[usize], values: &[f64], tally: &mut Tally) {
+        self.waiting[field].extend(places.iter().copied().zip(values.iter().copied()));
         if self.waiting[field].len() >= WAITING_MAX {
             self.settle_field(field, tally);
         }

@@ -2,6 +2,7 @@
 
 use super::gather::Gatherer;
 use super::question::StatisticsQuery;
+use super::share::Adder;
 use super::tally::Tally;
 use super::typed::TypedGatherer;
 use crate::error::Result;
@@ -13,7 +14,8 @@ const MISSES_MAX: u32 = 4;
 
 /// Adds blocks of one file to a tally.
 #[derive(Debug)]
-pub(super) struct BlockGatherer {
+pub(super) struct BlockAdder<'s> {
+    file: &'s SealedFile,
     typed: Option<(TypedGatherer, TypedBuf)>,
     misses: u32,
     gatherer: Gatherer,
@@ -22,10 +24,11 @@ pub(super) struct BlockGatherer {
     by_column: u64,
 }
 
-impl BlockGatherer {
+impl<'s> BlockAdder<'s> {
     /// For `query`, which has no condition.
-    pub(super) fn new(query: &StatisticsQuery) -> Self {
+    pub(super) fn new(file: &'s SealedFile, query: &StatisticsQuery) -> Self {
         Self {
+            file,
             typed: TypedGatherer::new(query),
             misses: 0,
             gatherer: Gatherer::new(query),
@@ -34,13 +37,11 @@ impl BlockGatherer {
             by_column: 0,
         }
     }
+}
 
-    /// Adds block `n`. `false` if it can't be read: whoever scans its records is told why.
-    ///
-    /// # Errors
-    /// What [`Gatherer::add`] says, and [`Tally::check`].
-    pub(super) fn add(&mut self, file: &SealedFile, n: usize) -> Result<bool> {
-        let Self { typed, misses, gatherer, block, tally, by_column } = self;
+impl Adder for BlockAdder<'_> {
+    fn add(&mut self, n: usize) -> Result<bool> {
+        let Self { file, typed, misses, gatherer, block, tally, by_column } = self;
         if let Some((typed, buffer)) = typed.as_mut().filter(|_| *misses < MISSES_MAX || n.is_multiple_of(16)) {
             let is_added = match file.typed_block(n, buffer) {
                 Some(block) => typed.add(block, tally)?,
@@ -61,19 +62,11 @@ impl BlockGatherer {
         Ok(true)
     }
 
-    /// Whether what was added so far is not too much.
-    ///
-    /// # Errors
-    /// What [`Tally::check`] says.
-    pub(super) fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         self.tally.check()
     }
 
-    /// What was added, and how many blocks by column.
-    ///
-    /// # Errors
-    /// What [`Tally::check`] says.
-    pub(super) fn finish(self) -> Result<(Tally, u64)> {
+    fn finish(self) -> Result<(Tally, u64)> {
         let Self { typed, mut gatherer, mut tally, by_column, .. } = self;
         gatherer.settle(&mut tally);
         if let Some((mut typed, _)) = typed {

@@ -51,7 +51,7 @@ impl Quantiles {
         }
     }
 
-    /// Adds finite doubles.
+    /// Adds doubles, of which none is not a number.
     pub(super) fn add_floats(&mut self, values: &[f64]) {
         if let Self::Values(floats, others) = self {
             // The sum has no negative zero: the number 0 has one form.
@@ -62,12 +62,12 @@ impl Quantiles {
             return;
         }
         let Self::Buckets(pages) = self else { return };
-        // Neighbours are mostly in pages that were used just now: of two that are next to each other, each has a place.
-        let mut places = [0; 2];
+        // Neighbours are mostly in pages that were used just now: of four that are next to each other, each has a place.
+        let mut places = [0; 4];
         for value in values {
             let bucket = bucket(value + 0.0);
             let page = (bucket / PAGE as u32) as u16;
-            let place = &mut places[usize::from(page % 2)];
+            let place = &mut places[usize::from(page % 4)];
             if pages.get(*place).is_none_or(|(own, _)| *own != page) {
                 *place = place_of(pages, page);
             }
@@ -79,17 +79,7 @@ impl Quantiles {
     pub(super) fn merge(&mut self, other: Self) {
         match other {
             Self::Values(floats, others) => {
-                for value in floats {
-                    // The same as adding a number, without making one of it.
-                    match self {
-                        Self::Values(own, numbers) if own.len() + numbers.len() < VALUES_EXACT => own.push(value),
-                        Self::Values(own, _) => {
-                            own.push(value);
-                            self.fall_into_buckets();
-                        }
-                        Self::Buckets(pages) => count(pages, bucket(value), 1),
-                    }
-                }
+                self.add_floats(&floats);
                 others.iter().for_each(|number| self.add(number));
             }
             Self::Buckets(others) => {
@@ -105,10 +95,10 @@ impl Quantiles {
 
     fn fall_into_buckets(&mut self) {
         let Self::Values(floats, others) = self else { return };
-        let mut pages = Pages::new();
-        floats.iter().for_each(|value| count(&mut pages, bucket(*value), 1));
-        others.iter().for_each(|number| count(&mut pages, bucket(number.nearest()), 1));
-        *self = Self::Buckets(pages);
+        let (floats, others) = (std::mem::take(floats), std::mem::take(others));
+        *self = Self::Buckets(Pages::new());
+        self.add_floats(&floats);
+        others.iter().for_each(|number| self.add(number));
     }
 
     pub(super) fn is_exact(&self) -> bool {

@@ -1,16 +1,17 @@
 //! From a question to its answer: segment by segment, with as many threads as were asked for.
 
 use super::answer::{Statistics, StatisticsWork};
+use super::front::Front;
 use super::gather::Gatherer;
 use super::question::StatisticsQuery;
-use super::share::SharedBlocks;
+use super::share::{Parts, SharedParts};
 use super::tally::Tally;
 use crate::error::{Damage, Error, Result};
 use crate::gap::Gap;
 use crate::log::Log;
 use crate::meter::QueryMeter;
 use crate::query::Selection;
-use crate::raw::{RawCursor, RawSegment, ReadAhead};
+use crate::raw::RawSegment;
 use crate::reader::{Reader, Scan, Source};
 use crate::sealed::SealedFile;
 use crate::sync::{Mutex, MutexGuard, thread};
@@ -22,7 +23,7 @@ use std::sync::{Arc, PoisonError};
 const CHECK_EVERY: u64 = 1 << 16;
 
 /// Of one segment, another thread is worth no fewer records.
-const THREAD_RECORDS_MIN: u64 = 1 << 14;
+const THREAD_RECORDS_MIN: u64 = 1 << 12;
 
 impl Reader {
     /// Statistics of the records that `query` asks for. Records appended later are not among them.
@@ -43,7 +44,9 @@ impl Reader {
     pub(super) fn tally(&self, query: &StatisticsQuery) -> Result<Found> {
         let source = self.source();
         source.look()?;
-        let job = Arc::new(Job::new(source.clone(), query));
+        let job = Job::new(source.clone(), query);
+        job.look();
+        let job = Arc::new(job);
         let start = |_| {
             let job = Arc::clone(&job);
             // Without another thread, this one does its work.
@@ -92,8 +95,10 @@ struct Unit {
 
 struct State {
     next: usize,
-    /// Segments whose blocks are being added up.
-    shared: Vec<Arc<SharedBlocks>>,
+    /// Segments whose parts are being added up.
+    shared: Vec<Arc<SharedParts>>,
+    front: Front,
+    /// What all units add up to that are not of the front.
     tally: Option<Tally>,
     damage: Vec<Damage>,
     gaps: Vec<Gap>,
@@ -105,8 +110,8 @@ struct State {
 enum Task {
     /// The unit with this number.
     Unit(usize),
-    /// Blocks of a segment that another thread is at.
-    Blocks(Arc<SharedBlocks>),
+    /// Parts of a segment that another thread is at.
+    Parts(Arc<SharedParts>),
 }
 
 /// What is found in one unit, or in a log.
@@ -130,7 +135,8 @@ impl Job {
         let state = State {
             next: 0,
             shared: Vec::new(),
-            tally: Some(Tally::new(query.layout())),
+            front: Front::default(),
+            tally: None,
             damage: Vec::new(),
             gaps: Vec::new(),
             work,
@@ -139,25 +145,38 @@ impl Job {
         Self { source, query: query.clone(), id: query.id(), chain, units, state: Mutex::new(state) }
     }
 
+    /// Looks what was kept of the segments that the log begins with.
+    fn look(&self) {
+        if !self.query.keeps {
+            return;
+        }
+        let units = self.units.iter().enumerate().take_while(|(n, unit)| unit.segment == Some(*n));
+        let mut front = Front::new(&self.id, units.map_while(|(_, unit)| self.file_of(unit)));
+        let known = front.look(|number, id| self.decode(&self.file_of(&self.units[number])?.kept_answer(id)?));
+        let mut state = self.lock();
+        (state.next, state.work.segments_kept, state.front) = (known, known as u64, front);
+    }
+
     /// How many threads there is work for.
     fn threads_max(&self) -> usize {
-        let records: u64 = self.units.iter().map(|unit| unit.seqs.end - unit.seqs.start).sum();
-        self.units.len().max((records / THREAD_RECORDS_MIN) as usize)
+        let units = &self.units[self.lock().next..];
+        let records: u64 = units.iter().map(|unit| unit.seqs.end - unit.seqs.start).sum();
+        units.len().max((records / THREAD_RECORDS_MIN) as usize)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes units until there are none, and then blocks of those that others are at.
+    /// Takes units until there are none, and then parts of those that others are at.
     fn work(&self) {
         while let Some(task) = self.take() {
-            let found = match task {
-                Task::Unit(number) => self.find(number),
-                Task::Blocks(shared) => self.add_blocks(&shared),
+            let (number, found) = match task {
+                Task::Unit(number) => (number, self.find(number)),
+                Task::Parts(shared) => (shared.unit, self.add_parts(&shared)),
             };
             let mut state = self.lock();
-            let outcome = found.and_then(|found| found.map_or(Ok(()), |found| state.add(found)));
+            let outcome = found.and_then(|found| found.map_or(Ok(()), |found| state.add(number, found)));
             if let Err(error) = outcome {
                 state.failure.get_or_insert(error);
             }
@@ -173,7 +192,7 @@ impl Job {
             state.next += 1;
             return Some(Task::Unit(state.next - 1));
         }
-        state.shared.iter().find(|shared| shared.join()).cloned().map(Task::Blocks)
+        state.shared.iter().find(|shared| shared.join()).cloned().map(Task::Parts)
     }
 
     /// What is in a unit: as it was kept, or as it is computed now. Nothing if other threads are still at it: the last of them has it.
@@ -185,36 +204,46 @@ impl Job {
                 return Ok(Some(Found { work, ..Found::of(tally) }));
             }
             if self.query.condition.is_none() {
-                let shared = Arc::new(SharedBlocks::new(number, file)?);
-                self.lock().shared.push(Arc::clone(&shared));
-                return self.add_blocks(&shared);
+                return self.share(SharedParts::new(number, Parts::Blocks(file), None)?);
             }
             return self.keep(&file, self.compute(unit.seqs.clone())?).map(Some);
         }
         match self.raw_of(unit) {
-            Some(raw) => self.find_raw(raw, unit.seqs.clone()).map(Some),
+            Some(raw) => self.find_raw(number, raw),
             None => self.compute(unit.seqs.clone()).map(Some),
         }
     }
 
-    /// Adds up blocks of a segment. The thread that is the last at it has what they add up to; if anything is wrong with them, a scan
+    /// Adds up parts of a segment, with any thread that has time for it.
+    fn share(&self, parts: SharedParts) -> Result<Option<Found>> {
+        let shared = Arc::new(parts);
+        self.lock().shared.push(Arc::clone(&shared));
+        self.add_parts(&shared)
+    }
+
+    /// Adds up parts of a segment. The thread that is the last at it has what they add up to; if anything is wrong with them, a scan
     /// of the records tells what.
-    fn add_blocks(&self, shared: &SharedBlocks) -> Result<Option<Found>> {
+    fn add_parts(&self, shared: &SharedParts) -> Result<Option<Found>> {
         let outcome = shared.work(&self.query);
         if !matches!(outcome, Ok(None)) {
             // Its file is to be held open no longer.
             self.lock().shared.retain(|other| other.unit != shared.unit);
         }
         let Some(sum) = outcome? else { return Ok(None) };
-        let Some(sum) = sum else {
-            let found = self.compute(self.units[shared.unit].seqs.clone())?;
-            return self.keep(&shared.file, found).map(Some);
+        let found = match sum {
+            None => self.compute(shared.parts.seqs())?,
+            Some(sum) => {
+                let mut work = StatisticsWork { blocks_by_column: sum.by_column, ..StatisticsWork::default() };
+                (work.query.segments, work.query.blocks_read) = (1, sum.blocks);
+                (work.query.records_examined, work.query.records_matched) = (sum.tally.records, sum.tally.records);
+                QueryMeter::new(|| self.source.storage.describe("")).ended(&work.query);
+                Found { work, ..Found::of(sum.tally) }
+            }
         };
-        let mut work = StatisticsWork { blocks_by_column: sum.by_column, ..StatisticsWork::default() };
-        (work.query.segments, work.query.blocks_read) = (1, sum.blocks);
-        (work.query.records_examined, work.query.records_matched) = (sum.tally.records, sum.tally.records);
-        QueryMeter::new(|| self.source.storage.describe("")).ended(&work.query);
-        self.keep(&shared.file, Found { work, ..Found::of(sum.tally) }).map(Some)
+        match &shared.parts {
+            Parts::Blocks(file) => self.keep(file, found).map(Some),
+            Parts::Runs(raw, _) => self.remember(shared.unit, raw, shared.take_before(), found).map(Some),
+        }
     }
 
     /// Keeps what was found in a segment beside it, if nothing is missing.
@@ -244,61 +273,44 @@ impl Job {
     }
 
     /// The raw segment of a unit, if all times of its records are asked for.
-    fn raw_of(&self, unit: &Unit) -> Option<&RawSegment> {
+    fn raw_of(&self, unit: &Unit) -> Option<&Arc<RawSegment>> {
         let Segment::Raw(raw) = &self.chain.segments[unit.segment?] else { return None };
         self.query.range.has_times(raw.times()).then_some(raw)
     }
 
     /// What is in a raw segment: of its first records as it was kept in memory, and of those that came since as it is computed now.
-    fn find_raw(&self, raw: &RawSegment, seqs: Range<u64>) -> Result<Found> {
-        let (remembered, segment) = (&self.source.view.remembered, raw.file_id());
-        let kept = self.query.keeps.then(|| remembered.get(&self.id, segment, &seqs)).flatten();
+    fn find_raw(&self, number: usize, raw: &Arc<RawSegment>) -> Result<Option<Found>> {
+        let seqs = &self.units[number].seqs;
+        let kept = self.query.keeps.then(|| self.source.view.remembered.get(&self.id, raw.file_id(), seqs)).flatten();
         let kept = kept.and_then(|(end, bytes)| Some((end, self.decode(&bytes)?)));
-        let Some((end, tally)) = kept else {
-            let found = self.compute_raw(raw, seqs.clone())?;
-            if self.query.keeps && found.is_whole() {
-                remembered.put(self.id, segment, seqs, found.tally.encode());
+        let (next, before) = kept.map_or((seqs.start, None), |(end, tally)| (end, Some(tally)));
+        let more = next..seqs.end;
+        match before {
+            Some(tally) if more.is_empty() => {
+                let work = StatisticsWork { records_remembered: tally.records, ..StatisticsWork::default() };
+                Ok(Some(Found { work, ..Found::of(tally) }))
             }
-            return Ok(found);
-        };
-        let mut found = Found::of(tally);
-        found.work.records_remembered = found.tally.records;
-        if end == seqs.end {
-            return Ok(found);
+            before if self.query.condition.is_some() => {
+                self.remember(number, raw, before, self.compute(more)?).map(Some)
+            }
+            before => self.share(SharedParts::new(number, Parts::Runs(Arc::clone(raw), more), before)?),
         }
-        let more = self.compute_raw(raw, end..seqs.end)?;
-        found.tally.merge(more.tally)?;
-        (found.damage, found.gaps, found.is_removed) = (more.damage, more.gaps, more.is_removed);
-        found.work.query = more.work.query;
-        if found.is_whole() {
-            remembered.put(self.id, segment, seqs, found.tally.encode());
-        }
-        Ok(found)
     }
 
-    /// What is in records of a raw segment, all times of which are asked for.
-    fn compute_raw(&self, raw: &RawSegment, seqs: Range<u64>) -> Result<Found> {
-        let (mut tally, mut gatherer) = (Tally::new(self.query.layout()), Gatherer::new(&self.query));
-        let (mut cursor, mut next) = (RawCursor::default(), seqs.start);
-        while self.query.condition.is_none() && next < seqs.end {
-            let Ok(true) = cursor.read(raw, next, ReadAhead::Forward) else { break };
-            let Some(record) = cursor.current() else { break };
-            gatherer.add(&record, &mut tally)?;
-            next += 1;
-            if tally.records.is_multiple_of(CHECK_EVERY) {
-                tally.check()?;
-            }
+    /// What is in a raw segment: in its first records, as it was kept in memory, and in those after them. Keeps it in turn, if nothing is
+    /// missing.
+    fn remember(&self, number: usize, raw: &RawSegment, before: Option<Tally>, more: Found) -> Result<Found> {
+        let mut found = more;
+        if let Some(mut tally) = before {
+            found.work.records_remembered = tally.records;
+            tally.merge(found.tally)?;
+            found.tally = tally;
         }
-        if next < seqs.end {
-            // There is a condition, or what is wrong with a record is to be told.
-            return self.compute(seqs);
+        if self.query.keeps && found.is_whole() {
+            let seqs = self.units[number].seqs.clone();
+            self.source.view.remembered.put(self.id, raw.file_id(), seqs, found.tally.encode());
         }
-        gatherer.settle(&mut tally);
-        let mut work = StatisticsWork::default();
-        work.query.segments = 1;
-        (work.query.records_examined, work.query.records_matched) = (tally.records, tally.records);
-        QueryMeter::new(|| self.source.storage.describe("")).ended(&work.query);
-        Ok(Found { work, ..Found::of(tally) })
+        Ok(found)
     }
 
     fn compute(&self, seqs: Range<u64>) -> Result<Found> {
@@ -328,12 +340,28 @@ impl Job {
         Ok(Found { tally, damage, gaps: scan.gaps().to_vec(), work, is_removed })
     }
 
+    /// Keeps what the segments add up to that the log begins with, once it was put together from what was kept of each.
+    fn keep_front(&self, front: &Front) {
+        if let Some((last, id, tally)) = front.to_keep()
+            && let Some(file) = self.file_of(&self.units[last])
+        {
+            file.keep_answer(id, &tally.encode());
+        }
+    }
+
     fn finish(&self) -> Result<Found> {
         let mut state = self.lock();
         if let Some(failure) = state.failure.take() {
             return Err(failure);
         }
-        let tally = state.tally.take().unwrap_or_else(|| Tally::new(self.query.layout()));
+        self.keep_front(&state.front);
+        let mut tally = std::mem::take(&mut state.front).into_tally();
+        if let Some(others) = state.tally.take() {
+            Tally::merge_into(&mut tally, others)?;
+        }
+        let tally = tally.unwrap_or_else(|| Tally::new(self.query.layout()));
+        // What was kept may be the answer to somebody who asked with other limits.
+        tally.check()?;
         let (mut damage, mut gaps) = (std::mem::take(&mut state.damage), std::mem::take(&mut state.gaps));
         damage.sort_by_key(|place| place.first_seq);
         // A gap over the end of a segment is met in both.
@@ -356,17 +384,14 @@ impl Found {
 }
 
 impl State {
-    fn add(&mut self, found: Found) -> Result<()> {
+    /// Adds what was found in the unit with this number.
+    fn add(&mut self, number: usize, found: Found) -> Result<()> {
         self.damage.extend(found.damage);
         self.gaps.extend(found.gaps);
         self.work.merge(&found.work);
-        match &mut self.tally {
-            Some(tally) if !tally.is_empty() => tally.merge(found.tally),
-            tally => {
-                found.tally.check()?;
-                *tally = Some(found.tally);
-                Ok(())
-            }
+        match self.front.has(number) {
+            true => self.front.add(found.tally, found.work.segments_kept > 0),
+            false => Tally::merge_into(&mut self.tally, found.tally),
         }
     }
 }

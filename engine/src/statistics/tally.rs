@@ -51,7 +51,7 @@ impl Tally {
     }
 
     /// Whether no record was counted.
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.records == 0
     }
 
@@ -81,6 +81,11 @@ impl Tally {
     /// How many groups have numbers.
     pub(super) fn places(&self) -> usize {
         self.groups.len()
+    }
+
+    /// Counts a record in each of the groups with these numbers.
+    pub(super) fn count(&mut self, places: &[usize]) {
+        places.iter().for_each(|place| self.groups[*place].records += 1);
     }
 
     /// The group with this number.
@@ -119,6 +124,27 @@ impl Tally {
         self.check()
     }
 
+    /// Adds `other` to what is in `sum`, if anything is.
+    ///
+    /// # Errors
+    /// As [`Tally::check`].
+    pub(super) fn merge_into(sum: &mut Option<Self>, other: Self) -> Result<()> {
+        match sum {
+            Some(sum) if !sum.is_empty() => sum.merge(other),
+            sum => {
+                other.check()?;
+                *sum = Some(other);
+                Ok(())
+            }
+        }
+    }
+
+    /// Bytes of memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        let keys: usize = self.places.keys().map(|key| key.len() + GROUP_BYTES).sum();
+        keys + self.groups.iter().map(GroupTally::bytes).sum::<usize>()
+    }
+
     /// Whether there are no more groups than there may be, with no more memory.
     ///
     /// # Errors
@@ -127,9 +153,7 @@ impl Tally {
         if self.groups.len() > self.layout.groups_max {
             return Err(self.layout.too_many_groups());
         }
-        let keys: usize = self.places.keys().map(|key| key.len() + GROUP_BYTES).sum();
-        let bytes = keys + self.groups.iter().map(GroupTally::bytes).sum::<usize>();
-        if bytes <= self.layout.bytes_max {
+        if self.bytes() <= self.layout.bytes_max {
             return Ok(());
         }
         let what = format!("more than {} MiB in {} groups", self.layout.bytes_max >> 20, self.groups.len());

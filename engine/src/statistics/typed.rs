@@ -100,7 +100,8 @@ impl TypedGatherer {
         self.make_room(&block);
         tally.record_all(block.rows as u64, block.times);
         self.find_combinations(&block);
-        for row in 0..block.rows {
+        let are_known = self.times.is_empty() && self.places.iter().all(|at| self.groups[*at] != UNKNOWN);
+        for row in (0..block.rows).filter(|_| !are_known) {
             self.enter_bucket(row);
             let at = self.places[row];
             if self.groups[at] == UNKNOWN {
@@ -108,8 +109,12 @@ impl TypedGatherer {
                 self.groups[at] = tally.place(&self.key)?;
             }
             self.places[row] = self.groups[at];
-            tally.at(self.places[row]).records += 1;
         }
+        if are_known {
+            let groups = &self.groups;
+            self.places.iter_mut().for_each(|place| *place = groups[*place]);
+        }
+        tally.count(&self.places);
         for field in 0..self.of.len() {
             self.add_field(field, &block, tally);
         }
@@ -125,6 +130,11 @@ impl TypedGatherer {
     fn add_field(&mut self, field: usize, block: &TypedBlock<'_>, tally: &mut Tally) {
         let own = &block.columns[self.of[field]];
         let Some((column, kinds)) = own.column.zip(kinds_of(&self.kinds, own)) else { return };
+        if is_all(&own.codes, |code| matches!(kinds[code as usize], Kind::Number))
+            && own.numbers.iter().fold(true, |all, number| all & number.is_finite())
+        {
+            return self.batch.extend(field, &self.places, &own.numbers, tally);
+        }
         let values = self.places.iter().zip(&own.codes).zip(&own.numbers);
         for ((place, code), number) in values {
             let other = match kinds[*code as usize] {
@@ -161,7 +171,7 @@ impl TypedGatherer {
     fn is_simple(&self, block: &TypedBlock<'_>) -> bool {
         let all_are = |column: &TypedColumn, is: fn(&Kind) -> bool| {
             let Some(kinds) = kinds_of(&self.kinds, column) else { return true };
-            column.codes.iter().all(|code| kinds.get(*code as usize).is_some_and(is))
+            is_all(&column.codes, |code| kinds.get(code as usize).is_some_and(is))
         };
         let combinations =
             self.by.iter().filter_map(|key| block.columns[*key].column).try_fold(1usize, |count, column| {
@@ -268,6 +278,13 @@ impl Kind {
 /// What the codes of a column stand for, if the records have it.
 fn kinds_of<'k>(kinds: &'k [Vec<Kind>], column: &TypedColumn) -> Option<&'k [Kind]> {
     kinds.get(column.column? as usize).map(Vec::as_slice)
+}
+
+/// Whether that is so of all codes; in most columns of numbers they are one.
+fn is_all(codes: &[u32], mut is: impl FnMut(u32) -> bool) -> bool {
+    let Some(first) = codes.first() else { return true };
+    let are_one = codes.iter().fold(true, |are_one, code| are_one & (code == first));
+    if are_one { is(*first) } else { codes.iter().all(|code| is(*code)) }
 }
 
 /// The first moment of the bucket of a time.
