@@ -153,14 +153,23 @@ impl Limits {
         self.dropped.iter().any(Option::is_some)
     }
 
-    /// Takes what is to be told at the moment `now`: `all` there is, or nothing if that is too soon after the last time.
-    pub(crate) fn take_drops(&mut self, now: Duration, all: bool) -> [Option<Drops>; Limit::ALL.len()] {
-        let is_due = self.told.is_none_or(|told| now.saturating_sub(told) >= NOTES_PAUSE);
-        if !all && !is_due {
-            return [None; Limit::ALL.len()];
+    /// Begins to tell of drops at the moment `now`. `false` if that is too soon after the last time, unless `all` are to be told.
+    pub(crate) fn begin_telling(&mut self, now: Duration, all: bool) -> bool {
+        let is_due = all || self.told.is_none_or(|told| now.saturating_sub(told) >= NOTES_PAUSE);
+        if is_due {
+            self.told = Some(now);
         }
-        self.told = Some(now);
-        std::mem::take(&mut self.dropped)
+        is_due
+    }
+
+    /// Whether `limit` has dropped something that is not told yet.
+    pub(crate) fn has_drops_of(&self, limit: Limit) -> bool {
+        self.dropped[limit as usize].is_some()
+    }
+
+    /// Takes what `limit` has dropped, to be told now.
+    pub(crate) fn take_drops(&mut self, limit: Limit) -> Option<Drops> {
+        self.dropped[limit as usize].take()
     }
 }
 
@@ -246,14 +255,18 @@ mod tests {
         limits.count(drops(Limit::Rate, at(6)));
         limits.count(drops(Limit::Queue, at(3)));
         let queue = Drops { limit: Limit::Queue, records: 4, bytes: 18, since: at(3), until: at(5) };
-        assert_eq!(limits.take_drops(SECOND, false), [Some(drops(Limit::Rate, at(6))), Some(queue)]);
+        let take = |limits: &mut Limits, now, all| match limits.begin_telling(now, all) {
+            true => Limit::ALL.map(|limit| limits.take_drops(limit)),
+            false => [None; 2],
+        };
+        assert_eq!(take(&mut limits, SECOND, false), [Some(drops(Limit::Rate, at(6))), Some(queue)]);
         assert!(!limits.has_drops());
         limits.count(drops(Limit::Rate, at(7)));
-        assert_eq!(limits.take_drops(SECOND + SECOND / 2, false), [None; 2]);
-        assert!(limits.has_drops());
-        assert_eq!(limits.take_drops(2 * SECOND, false), [Some(drops(Limit::Rate, at(7))), None]);
+        assert_eq!(take(&mut limits, SECOND + SECOND / 2, false), [None; 2]);
+        assert!(limits.has_drops() && limits.has_drops_of(Limit::Rate) && !limits.has_drops_of(Limit::Queue));
+        assert_eq!(take(&mut limits, 2 * SECOND, false), [Some(drops(Limit::Rate, at(7))), None]);
         limits.count(drops(Limit::Rate, at(8)));
-        assert_eq!(limits.take_drops(2 * SECOND, true), [Some(drops(Limit::Rate, at(8))), None]);
+        assert_eq!(take(&mut limits, 2 * SECOND, true), [Some(drops(Limit::Rate, at(8))), None]);
     }
 
     proptest! {

@@ -94,6 +94,8 @@ pub struct Options {
     pub(crate) index_fields: Option<Vec<FieldPath>>,
     /// No choice of a user's: a store makes it for its streams.
     pub(crate) footprint: Footprint,
+    /// No choice of a user's: a repair appends again what told of dropped records.
+    pub(crate) tells_drops: bool,
 }
 
 impl Default for Options {
@@ -117,6 +119,7 @@ impl Default for Options {
             cache_bytes: CACHE_BYTES_DEFAULT,
             index_fields: None,
             footprint: Footprint::LOG,
+            tells_drops: false,
         }
     }
 }
@@ -327,9 +330,10 @@ impl Options {
         self.rate_limit.is_some() || self.on_queue_full != OnLimit::Wait
     }
 
-    /// Whether records may be dropped.
-    pub(crate) fn may_drop(&self) -> bool {
-        self.on_queue_full == OnLimit::Drop || self.rate_limit.is_some_and(|limit| limit.on_limit == OnLimit::Drop)
+    /// Whether raw segments may tell of dropped records.
+    pub(crate) fn may_tell_drops(&self) -> bool {
+        let drops_rate = self.rate_limit.is_some_and(|limit| limit.on_limit == OnLimit::Drop);
+        self.tells_drops || drops_rate || self.on_queue_full == OnLimit::Drop
     }
 
     /// The largest frame, in bytes.

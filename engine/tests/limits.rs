@@ -6,13 +6,16 @@ mod codec;
 use annals::storage::sim::{Fault, Loss, SimDisk};
 use annals::{
     Background, Batch, Durability, Error, Gap, Limit, Log, OnLimit, Options, Query, RateLimit, Reader, Repair, Result,
-    ScanRange, StatisticsQuery, StoreOptions, Timestamp, field,
+    RetentionPolicy, ScanRange, StatisticsQuery, StoreOptions, Timestamp, field,
 };
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 const SECOND: i64 = 1_000_000;
+
+/// Where the incompatible features stand in a file's header.
+const FEATURES_AT: usize = 24;
 
 fn options() -> Options {
     Options::new().background(Background::Manual).segment_bytes(64 << 10).codec(codec::codec())
@@ -606,5 +609,166 @@ fn each_stream_has_a_bucket_of_its_own() {
     }
     let told: u64 = matches.gaps().map(|(_, gap)| gap.count()).sum();
     assert_eq!(records + told, 30);
+    store.close().unwrap();
+}
+
+/// Where the frames with records begin in the bytes of a raw segment, by docs/format.md.
+fn frames(bytes: &[u8]) -> Vec<usize> {
+    let is_frame = |at: &usize| bytes[*at..].starts_with(b"aFrm\x01");
+    (8_192..bytes.len() - 72).step_by(8).filter(is_frame).collect()
+}
+
+fn word(bytes: &[u8], at: usize) -> usize {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+}
+
+/// The kinds of the records in the frame at `start`.
+fn kinds(bytes: &[u8], start: usize) -> Vec<u8> {
+    let mut entry = start + 72;
+    let kind = |_| {
+        let kind = bytes[entry + 8];
+        entry += word(bytes, entry + 4);
+        kind
+    };
+    (0..word(bytes, start + 12)).map(kind).collect()
+}
+
+fn raw_files(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
+    let names = disk.files().into_iter().map(|(name, _)| name);
+    let names = names.filter(|name| name.ends_with(".log") && !name.contains('/'));
+    names.map(|name| (disk.read(&name).unwrap(), name)).map(|(bytes, name)| (name, bytes)).collect()
+}
+
+/// Whoever can write checksums can write that nothing was dropped: that is damage, as any other.
+#[test]
+fn a_repair_goes_on_past_what_is_to_tell_of_drops_and_does_not() {
+    let disk = SimDisk::new(1);
+    let log = dropping(1, 1).open_or_create_on(disk.storage()).unwrap();
+    let mut next = 0;
+    append(&log, &mut next, 4);
+    disk.advance_clock(SECOND);
+    append(&log, &mut next, 1);
+    log.close().unwrap();
+    let (name, mut bytes) = raw_files(&disk).remove(0);
+    let start = frames(&bytes).into_iter().find(|start| kinds(&bytes, *start) == [4]).unwrap();
+    let (entry, len) = (start + 72, word(&bytes, start + 72 + 4));
+    let records = entry + bytes[entry..].windows(7).position(|window| window == b"records").unwrap() + 7;
+    assert_eq!(bytes[records], 3);
+    bytes[records] = 0;
+    let (salt, seq) = (crc32fast::hash(&bytes[48..64]), 1u64);
+    let mix = (seq.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32;
+    let crc = (crc32fast::hash(&bytes[entry + 4..entry + len]) ^ salt ^ mix).to_le_bytes();
+    bytes[entry..entry + 4].copy_from_slice(&crc);
+    bytes[start + 64..start + 68].copy_from_slice(&(crc32fast::hash(&crc) ^ salt).to_le_bytes());
+    let crc = (crc32fast::hash(&bytes[start..start + 68]) ^ salt).to_le_bytes();
+    bytes[start + 68..start + 72].copy_from_slice(&crc);
+    disk.replace(&name, &bytes);
+
+    let report = Repair::apply().run_on(disk.storage()).unwrap();
+    assert!(report.is_sound() && report.damage.len() == 1, "{report:?}");
+    let (found, gaps) = read(&Reader::open_on(disk.storage()).unwrap());
+    let missing: Vec<_> = gaps.iter().map(|gap| (gap.first_seq, gap.count(), gap.dropped)).collect();
+    assert_eq!((found, missing), (vec![0, 4], vec![(1, 1, None)]));
+}
+
+/// Frames behind an unfinished write, of which one tells of drops: appended again, it does so in a segment that says that it may.
+#[test]
+fn what_told_of_drops_is_restored_as_that() {
+    let disk = SimDisk::new(6);
+    let log = options().open_or_create_on(disk.storage()).unwrap();
+    let large = |n: u64| Event { n, text: "x".repeat(1_500) };
+    log.append(&large(0)).unwrap();
+    log.close().unwrap();
+    let buffered = Durability::Buffered { interval: Duration::from_secs(1) };
+    let log = dropping(1, 2).durability(buffered).open_or_create_on(disk.storage()).unwrap();
+    for n in 1..4 {
+        assert_eq!(log.append(&large(n)).is_ok(), n < 3);
+    }
+    disk.advance_clock(SECOND);
+    log.append(&large(4)).unwrap();
+    log.sync().unwrap();
+    log.close().unwrap();
+    let (name, mut bytes) = raw_files(&disk).pop().unwrap();
+    let found: Vec<u8> = frames(&bytes).into_iter().flat_map(|start| kinds(&bytes, start)).collect();
+    assert_eq!(found, [1, 1, 4, 1]);
+    // Without the final marker nothing says that all that was durable; and a sector of the first frame was never written.
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
+    bytes[end - 72..].fill(0);
+    let sector = (frames(&bytes)[0] + 80).next_multiple_of(512);
+    bytes[sector..sector + 512].fill(0);
+    disk.replace(&name, &bytes);
+    let log = options().open_or_create_on(disk.storage()).unwrap();
+    assert_eq!(log.append(&large(9)).unwrap(), 1, "{:?}", log.recovery());
+    log.close().unwrap();
+
+    let report = Repair::apply().restore(true).run_on(disk.storage()).unwrap();
+    assert!(report.is_sound() && report.restorable[0].records == 3, "{report:?}");
+    let (found, gaps) = read(&Reader::open_on(disk.storage()).unwrap());
+    assert_eq!((found, told(&gaps)), (vec![0, 9, 2, 4], 1));
+    let tells = |bytes: &[u8]| frames(bytes).into_iter().any(|start| kinds(bytes, start).contains(&4));
+    let telling: Vec<_> = raw_files(&disk).into_iter().filter(|(_, bytes)| tells(bytes)).collect();
+    let features: Vec<(&str, u8)> = telling.iter().map(|(name, bytes)| (&name[..20], bytes[FEATURES_AT])).collect();
+    assert_eq!(features, [("00000000000000000002", 1)], "earlier programs have to notice");
+}
+
+#[test]
+fn retention_by_age_keeps_what_tells_of_drops_as_long_as_records() {
+    let disk = SimDisk::new(1);
+    let log = dropping(1, 1).open_or_create_on(disk.storage()).unwrap();
+    disk.advance_clock(7_200 * SECOND);
+    log.append_at(Timestamp::from_micros(0), &event(0)).unwrap();
+    log.seal().unwrap();
+    append(&log, &mut 1, 3);
+    log.seal().unwrap();
+    let old = RetentionPolicy::new().older_than(Duration::from_secs(3_600));
+    assert_eq!(log.retain(&old).unwrap().segments.len(), 1);
+    assert_eq!(told(&log.reader().gaps().unwrap()), 3);
+    disk.advance_clock(7_200 * SECOND);
+    assert_eq!(log.retain(&old).unwrap().segments.len(), 1);
+    assert_eq!((log.reader().first_seq(), log.reader().gaps().unwrap()), (2, vec![]));
+}
+
+#[test]
+fn a_tail_waits_no_longer_than_it_may_though_the_log_goes_on_telling() {
+    let disk = SimDisk::new(1);
+    let log = dropping(1, 1).segment_bytes(8 << 20).open_or_create_on(disk.storage()).unwrap();
+    append(&log, &mut 0, 1);
+    let mut tail = log.reader().tail(1);
+    let [is_over, is_done] = [const { AtomicBool::new(false) }; 2];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..20_000 {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                append(&log, &mut 1, 1);
+                log.sync().unwrap();
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        let next = tail.next(Some(Duration::from_millis(20))).unwrap();
+        assert!(next.is_none() && !is_done.load(Ordering::Relaxed), "it waited for all that was told");
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+/// A full disk keeps a stream from telling, and is no reason never to append to it again.
+#[test]
+fn a_stream_that_could_not_tell_of_drops_opens_again() {
+    let disk = SimDisk::new(1);
+    let limit = RateLimit::records(1).burst(1).on_limit(OnLimit::Drop);
+    let options = StoreOptions::new().streams(Options::new().segment_bytes(64 << 10).rate_limit(limit));
+    let options = options.background(Background::Manual).idle_close(Duration::from_nanos(1));
+    let store = options.open_or_create_on(disk.storage()).unwrap();
+    let stream = store.stream("web").unwrap();
+    stream.append(&event(0)).unwrap();
+    // What tells of it needs another segment.
+    stream.with(|log| log.seal().map(drop)).unwrap();
+    assert!(matches!(stream.append(&event(1)), Err(Error::Dropped { .. })));
+    disk.fail_at(disk.calls(), Fault::Full, true);
+    let _ = store.maintain();
+    assert_eq!(store.open_streams(), 0);
+    disk.heal();
+    stream.append(&event(2)).unwrap();
     store.close().unwrap();
 }

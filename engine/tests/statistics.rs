@@ -817,3 +817,167 @@ fn a_call_that_fails_costs_no_answer() {
         }
     }
 }
+
+#[test]
+fn numbers_that_no_double_has_count_as_what_they_are() {
+    for codec in [Codec::Rows, Codec::Columns] {
+        let disk = SimDisk::new(1);
+        let log = options(codec).open_or_create_on(disk.storage()).unwrap();
+        // An exponent beyond those that are told apart; and a token that Annals itself writes for no JSON: the double isn't 0.1.
+        append(&log, &[(1, json!({ "v": 2 }))]).unwrap();
+        let mut body = Vec::new();
+        annals::json::to_msgpack(br#"{"v":1e99999999999999999999}"#, &mut body).unwrap();
+        log.append_raw(None, &body).unwrap();
+        log.append_raw(None, b"\x81\xA1v\xC7\x03\x4A0.1").unwrap();
+        let query = StatisticsQuery::over(ScanRange::all()).of(paths(&["v"]));
+        for sealed in [false, true] {
+            if sealed {
+                log.seal().unwrap();
+            }
+            let field = log.statistics(&query).unwrap().groups.remove(0).fields.remove(0);
+            assert_eq!(field.min.unwrap().to_string(), "0.1e0");
+            assert!(field.max.unwrap().to_string().starts_with("0.1e7"));
+            assert_eq!((field.sum.unwrap().as_f64(), field.is_sum_exact), (Some(f64::INFINITY), false));
+            let small = query.clone().filter("v < 1".parse().unwrap());
+            let field = log.statistics(&small).unwrap().groups.remove(0).fields.remove(0);
+            assert_eq!((field.sum.unwrap().as_f64(), field.avg, field.numbers), (Some(0.1), Some(0.1), 1));
+            let grouped = log.statistics(&StatisticsQuery::over(ScanRange::all()).by(paths(&["v"]))).unwrap();
+            let keys: Vec<String> = grouped.groups.iter().map(|group| group.keys[0].to_string()).collect();
+            assert_eq!((&keys[..2], keys.len()), (&["0.1e0".to_owned(), "2".to_owned()][..], 3));
+        }
+    }
+}
+
+#[test]
+fn what_always_holds_and_what_never_does_are_two_questions() {
+    let disk = SimDisk::new(1);
+    let log = sample(&disk);
+    let (always, never) = (Condition::And(Vec::new()), Condition::Or(Vec::new()));
+    let count = |condition: &Condition| {
+        let query = StatisticsQuery::over(ScanRange::all()).filter(condition.clone());
+        log.statistics(&query).unwrap().records
+    };
+    for _ in 0..2 {
+        assert_eq!((count(&always), count(&never)), (40, 0));
+        assert_eq!((count(&never.clone().negated()), count(&always.clone().negated())), (40, 0));
+    }
+}
+
+#[test]
+fn long_numbers_and_long_keys_count_as_memory() {
+    let disk = SimDisk::new(1);
+    let log = options(Codec::Rows).segment_bytes(8 << 20).open_or_create_on(disk.storage()).unwrap();
+    for n in 0..24 {
+        let mut body = Vec::new();
+        let text = format!(r#"{{"v":{}{n:02}}}"#, "7".repeat(512 << 10));
+        annals::json::to_msgpack(text.as_bytes(), &mut body).unwrap();
+        log.append_raw(None, &body).unwrap();
+    }
+    let query = StatisticsQuery::over(ScanRange::all()).distinct(false).memory_max(8 << 20);
+    for query in [query.clone().of(paths(&["v"])), query.by(paths(&["v"]))] {
+        let refused = log.statistics(&query);
+        assert!(matches!(refused, Err(Error::StatisticsTooLarge { option: "memory", .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn nothing_is_before_the_earliest_moment_whatever_is_said_first() {
+    let disk = SimDisk::new(1);
+    let log = sample(&disk);
+    let count = |range: ScanRange| {
+        let counted = log.statistics(&StatisticsQuery::over(range)).unwrap().records;
+        assert_eq!(log.reader().scan(range).unwrap().count() as u64, counted);
+        counted
+    };
+    let (never, later) = (Timestamp::MIN, Timestamp::from_micros(100));
+    assert_eq!(count(ScanRange::all().seqs(..).until(never)), 0);
+    assert_eq!(count(ScanRange::all().until(never).seqs(..)), 0);
+    assert_eq!(count(ScanRange::all().until(never).until(later)), 10);
+}
+
+/// Values as programs may write them, those that JSON hasn't among them.
+const ENCODED: [&[u8]; 33] = [
+    b"\xC0",
+    b"\xC2",
+    b"\xC3",
+    b"\x00",
+    b"\x01",
+    b"\x7F",
+    b"\xE0",
+    b"\xCF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF",
+    b"\xD3\x80\x00\x00\x00\x00\x00\x00\x00",
+    b"\xCF\x00\x20\x00\x00\x00\x00\x00\x01",
+    b"\xCE\x00\x00\x00\x01",
+    b"\xCB\x80\x00\x00\x00\x00\x00\x00\x00",
+    b"\xCB\x7F\xF8\x00\x00\x00\x00\x00\x00",
+    b"\xCB\x7F\xF0\x00\x00\x00\x00\x00\x00",
+    b"\xCB\xFF\xF0\x00\x00\x00\x00\x00\x00",
+    b"\xCB\x00\x00\x00\x00\x00\x00\x00\x01",
+    b"\xCB\x3F\xB9\x99\x99\x99\x99\x99\x9A",
+    b"\xCB\x3F\xF0\x00\x00\x00\x00\x00\x00",
+    b"\xCB\x43\xE0\x00\x00\x00\x00\x00\x00",
+    b"\xCB\x7F\xEF\xFF\xFF\xFF\xFF\xFF\xFF",
+    b"\xCA\x3F\x00\x00\x00",
+    b"\xCA\x7F\xC0\x00\x00",
+    b"\xA0",
+    b"\xA2ab",
+    b"\xA215",
+    b"\xC4\x01\xFF",
+    b"\xD4\x05\x01",
+    b"\xD4\x4A5",
+    b"\xC7\x03\x4A0.1",
+    b"\x90",
+    b"\x93\x01\xA1a\x91\x02",
+    b"\x81\xA1a\x01",
+    b"\xC7\x06\x4A\"\\ud8\"",
+];
+
+fn encoded_records() -> impl Strategy<Value = Vec<(i64, Vec<u8>)>> {
+    let time = prop_oneof![4 => -20..20i64, 1 => prop::sample::select(&[i64::MIN, i64::MIN + 1, i64::MAX][..])];
+    // Few shapes, so that there are columns; numbers that go on from record to record; and now and then anything.
+    let pair = (prop::sample::select(&["a", "b", "c"][..]), prop::sample::select(&ENCODED[..]));
+    let any_body = prop::collection::vec(pair, 0..4).prop_map(|pairs| {
+        let mut body = vec![0x80 | pairs.len() as u8];
+        pairs.iter().for_each(|(key, value)| body.extend([&[0xA1], key.as_bytes(), value].concat()));
+        body
+    });
+    let alike = (0..6u8, prop::sample::select(&ENCODED[..]))
+        .prop_map(|(n, value)| [b"\x83\xA1a", &[n][..], b"\xA1b\xA1x\xA1c", value].concat());
+    prop::collection::vec((time, prop_oneof![5 => alike, 1 => any_body]), 0..120)
+}
+
+proptest! {
+    #![proptest_config(config(96))]
+    #[test]
+    fn however_records_are_kept_they_add_up_to_the_same(
+        records in encoded_records(), by in drawn_paths(2), of in drawn_paths(2),
+        every in prop::option::of(prop::sample::select(&[1, 7, 1 << 40, i64::MAX as u64][..])), at: prop::sample::Index,
+    ) {
+        let mut query = StatisticsQuery::over(ScanRange::all()).by(by).of(of);
+        if let Some(every) = every {
+            query = query.every(Duration::from_micros(every));
+        }
+        let mut answers = Vec::new();
+        for (codec, seals) in [(Codec::Rows, 0), (Codec::Rows, 1), (Codec::Columns, 1), (Codec::Columns, 2)] {
+            let disk = SimDisk::new(1);
+            let log = options(codec).open_or_create_on(disk.storage()).unwrap();
+            for (n, (time, body)) in records.iter().enumerate() {
+                if seals == 2 && n == at.index(records.len()) {
+                    log.seal().unwrap();
+                }
+                log.append_raw(Some(Timestamp::from_micros(*time)), body).unwrap();
+            }
+            if seals > 0 {
+                log.seal().unwrap();
+            }
+            for query in [&query, &query, &query.clone().keep(false)] {
+                let found = log.statistics(query).unwrap();
+                answers.push((found.records, found.groups));
+            }
+        }
+        for answer in &answers {
+            prop_assert_eq!(answer, &answers[0]);
+        }
+        prop_assert_eq!(answers[0].0, records.len() as u64);
+    }
+}

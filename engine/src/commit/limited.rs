@@ -136,10 +136,13 @@ impl Committer {
         }
         state.check_open()?;
         let now = self.storage.elapsed();
-        let taken = state.limits.as_mut().map(|limits| limits.take_drops(now, told == Told::All)).unwrap_or_default();
-        for (n, drops) in taken.iter().enumerate() {
-            let Some(drops) = drops else { continue };
-            state = self.tell(state, drops).inspect_err(|_| self.put_back(&taken[n..]))?;
+        if !state.limits.as_mut().is_some_and(|limits| limits.begin_telling(now, told == Told::All)) {
+            return Ok(state);
+        }
+        for limit in Limit::ALL {
+            if state.limits.as_ref().is_some_and(|limits| limits.has_drops_of(limit)) {
+                state = self.tell(state, limit)?;
+            }
         }
         Ok(state)
     }
@@ -153,22 +156,22 @@ impl Committer {
         }
     }
 
-    /// What could not be told is told with the next append that finds room.
-    fn put_back(&self, untold: &[Option<Drops>]) {
-        if let Some(limits) = self.lock().limits.as_mut() {
-            untold.iter().flatten().for_each(|drops| limits.count(*drops));
-        }
-    }
-
-    fn tell<'a>(&'a self, state: Guard<'a>, drops: &Drops) -> Result<Guard<'a>> {
-        let mut batch = Batch::new();
-        batch.push_drops(drops)?;
+    fn tell<'a>(&'a self, state: Guard<'a>, limit: Limit) -> Result<Guard<'a>> {
         let now = self.storage.now();
-        batch.finish(now);
-        debug_assert!(frame_bytes(batch.bytes()) < 1 << 10);
-        let mut state = self.room(state, &batch, now, Room::Any)?;
-        let seqs = self.place_in_room(&mut state, &batch, now);
+        let mut state = self.room(state, &note(&Drops::largest(limit), now)?, now, Room::Any)?;
+        // Taken only now: who closes the log while room is made tells of them, and without room they are told another time.
+        let Some(drops) = state.limits.as_mut().and_then(|limits| limits.take_drops(limit)) else { return Ok(state) };
+        let seqs = self.place_in_room(&mut state, &note(&drops, now)?, now);
         state.note_drops(seqs.start);
         Ok(state)
     }
+}
+
+/// What tells of `drops`, ready to be placed.
+fn note(drops: &Drops, now: Timestamp) -> Result<Batch> {
+    let mut batch = Batch::new();
+    batch.push_drops(drops)?;
+    batch.finish(now);
+    debug_assert!(frame_bytes(batch.bytes()) < 1 << 10);
+    Ok(batch)
 }

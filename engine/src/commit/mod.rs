@@ -292,8 +292,14 @@ impl Committer {
             limits.is_closing = true;
         }
         let (mut state, told) = self.try_to_tell(state, Told::All)?;
-        state.end_segment();
-        let mut state = self.drain(state)?;
+        loop {
+            state.end_segment();
+            state = self.drain(state)?;
+            // Who was about to tell of something may have begun another segment for that.
+            if state.tail.is_none() {
+                break;
+            }
+        }
         while state.preparing || state.syncing {
             state = self.wait(state);
         }

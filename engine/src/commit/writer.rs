@@ -56,7 +56,7 @@ impl Writer {
             view,
             incarnation: seed.incarnation,
             reads_written: options.durability != Durability::Durable,
-            features: if options.may_drop() { INCOMPATIBLE_DROPS } else { 0 },
+            features: if options.may_tell_drops() { INCOMPATIBLE_DROPS } else { 0 },
             writes_directly: false,
             recent_bytes: options.footprint.recent_bytes,
             active: None,

@@ -16,7 +16,7 @@ use std::str::FromStr;
 /// # Ok::<(), annals::ConditionError>(())
 /// ```
 ///
-/// It displays as the text that it is parsed from.
+/// It displays as the text that it is parsed from; one that always or never holds, of no parts, as text that is no condition.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Condition {
@@ -173,6 +173,9 @@ impl fmt::Display for Condition {
                 quote(prefix, f)
             }
             Self::Exists(path) => write!(f, "exists({path})"),
+            // What no text says, since it is about no path: always, and never.
+            Self::And(all) if all.is_empty() => f.write_str("()"),
+            Self::Or(all) if all.is_empty() => f.write_str("not ()"),
             Self::And(all) => joined(all, "and", operand, f),
             // `and` binds closer: parentheses would only add to the nesting, which has a limit.
             Self::Or(all) => {

@@ -5,6 +5,9 @@ use std::cmp::Ordering;
 /// Significant digits of the double that needs most of them.
 const DOUBLE_DIGITS_MAX: usize = 767;
 
+/// Digits before the point of the largest double.
+const DOUBLE_POINT_MAX: usize = 309;
+
 /// Exponents of decimals stop counting here.
 const EXPONENT_CAP: i64 = 1 << 60;
 
@@ -94,7 +97,15 @@ impl Number {
         match self {
             Self::Int(value) => *value as f64,
             Self::Float(value) => *value,
-            Self::Decimal(_) => self.to_string().parse().unwrap_or(0.0),
+            Self::Decimal(decimal) => decimal.scientific().parse().unwrap_or(0.0),
+        }
+    }
+
+    /// Bytes of memory besides its own.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Decimal(decimal) => decimal.digits.len(),
+            Self::Int(_) | Self::Float(_) => 0,
         }
     }
 
@@ -171,15 +182,16 @@ impl std::fmt::Display for Number {
             Self::Int(value) => write!(f, "{value}"),
             Self::Float(value) => write!(f, "{value:?}"),
             Self::Decimal(decimal) => {
-                let sign = if decimal.negative { "-" } else { "" };
-                let digits = String::from_utf8_lossy(&decimal.digits);
-                let text = format!("{sign}0.{digits}e{}", decimal.point);
-                if Self::of_literal(text.as_bytes()).as_ref() == Some(self) {
-                    return f.write_str(&text);
+                let text = decimal.scientific();
+                // With an exponent, it may be read as a double that is printed like it. An integer isn't.
+                let is_other = || Self::of_literal(text.as_bytes()).as_ref() != Some(self);
+                match decimal.zeros().filter(|_| is_other()) {
+                    Some(zeros) => {
+                        let sign = if decimal.negative { "-" } else { "" };
+                        write!(f, "{sign}{}{}", String::from_utf8_lossy(&decimal.digits), "0".repeat(zeros))
+                    }
+                    None => f.write_str(&text),
                 }
-                // With an exponent, it would be read as a double that is printed like it. An integer isn't.
-                let zeros = usize::try_from(decimal.point).unwrap_or(0).saturating_sub(decimal.digits.len());
-                write!(f, "{sign}{digits}{:0<zeros$}", "")
             }
         }
     }
@@ -251,6 +263,18 @@ impl Decimal {
         }
         digits.drain(..leading);
         Some(Self { negative, digits: digits.into(), point: whole.len() as i64 - leading as i64 + exponent })
+    }
+
+    /// A JSON number with this value, whatever its exponent.
+    fn scientific(&self) -> String {
+        let sign = if self.negative { "-" } else { "" };
+        format!("{sign}0.{}e{}", String::from_utf8_lossy(&self.digits), self.point)
+    }
+
+    /// How many zeros follow the digits of an integer that is not beyond all doubles; `None` for all else.
+    fn zeros(&self) -> Option<usize> {
+        let point = usize::try_from(self.point).ok().filter(|point| *point <= DOUBLE_POINT_MAX)?;
+        point.checked_sub(self.digits.len())
     }
 
     fn compare(&self, other: &Self) -> Ordering {
@@ -333,6 +357,24 @@ mod tests {
         }
         assert_eq!(Number::Float(f64::NAN).compare(&token("1")), None);
         assert_eq!(token("1e400").compare(&Number::Float(f64::NAN)), None);
+    }
+
+    #[test]
+    fn decimals_print_as_themselves_however_small_or_large() {
+        // A double is printed like these, and has another value.
+        for (text, printed, nearest) in [("0.1", "0.1e0", 0.1), ("-12.3", "-0.123e2", -12.3), ("1e23", "1", 1e23)] {
+            let number = token(text);
+            assert!(matches!(number, Number::Decimal(_)), "{text}");
+            assert!(number.to_string().starts_with(printed), "{number}");
+            assert_eq!((token(&number.to_string()), number.nearest()), (number, nearest), "{text}");
+        }
+        // Beyond the exponents that are told apart.
+        for text in ["1e99999999999999999999", "-5e99999999999999999999", "1e-99999999999999999999"] {
+            let number = token(text);
+            assert!(number.to_string().len() < 40, "{text}");
+            let expected = if text.contains("e-") { 0.0 } else { f64::INFINITY.copysign(text.parse().unwrap()) };
+            assert_eq!(number.nearest(), expected, "{text}");
+        }
     }
 
     proptest! {

@@ -31,6 +31,8 @@ pub struct ScanRange {
     since: Timestamp,
     /// The last moment that is included.
     last: Timestamp,
+    /// No moment is before the end, since that is the earliest one.
+    is_never: bool,
     pub(super) reverse: bool,
     pub(super) threads: usize,
 }
@@ -43,6 +45,7 @@ impl ScanRange {
             end_seq: u64::MAX,
             since: Timestamp::MIN,
             last: Timestamp::MAX,
+            is_never: false,
             reverse: false,
             threads: 1,
         }
@@ -74,11 +77,9 @@ impl ScanRange {
     /// Only the records before `time`.
     #[must_use]
     pub fn until(mut self, time: Timestamp) -> Self {
-        match time.as_micros().checked_sub(1) {
-            Some(last) => self.last = Timestamp::from_micros(last),
-            // Nothing is before the earliest moment.
-            None => self.end_seq = 0,
-        }
+        let last = time.as_micros().checked_sub(1);
+        self.is_never = last.is_none();
+        self.last = Timestamp::from_micros(last.unwrap_or(i64::MIN));
         self
     }
 
@@ -112,12 +113,17 @@ impl ScanRange {
     /// dropped: they have to be in the range, too.
     pub fn includes(&self, gap: &Gap) -> bool {
         let is_in_time = gap.times().is_none_or(|times| self.overlaps(times));
-        gap.first_seq < self.end_seq && self.first_seq < gap.end_seq && is_in_time
+        gap.first_seq < self.end() && self.first_seq < gap.end_seq && is_in_time
     }
 
     /// Those of `seqs` that are in the range.
     pub(crate) fn seqs_of(&self, seqs: Range<u64>) -> Range<u64> {
-        self.first_seq.max(seqs.start)..self.end_seq.min(seqs.end)
+        self.first_seq.max(seqs.start)..self.end().min(seqs.end)
+    }
+
+    /// The seq before which all records in the range are.
+    fn end(&self) -> u64 {
+        if self.is_never { 0 } else { self.end_seq }
     }
 
     /// How many seconds there are from the earliest time in the range to the end of the latest, if it has both.
@@ -193,7 +199,7 @@ pub struct Scan {
 impl Scan {
     pub(crate) fn new(source: Source, range: ScanRange) -> Self {
         // In this order: a segment is in the list before its records are visible, and the next may begin at any time.
-        let end = range.end_seq.min(source.view.visible_seq());
+        let end = range.end().min(source.view.visible_seq());
         let chain = source.view.chain();
         let next = range.first_seq.max(chain.removed.end_seq());
         let ahead = (range.threads > 1).then(|| Ahead::new(range, next..end, None));

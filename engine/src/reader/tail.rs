@@ -38,8 +38,10 @@ impl Tail {
     /// [`crate::Error::Damaged`] if the record can't be read, [`crate::Error::Removed`] if retention has removed it; the next
     /// call goes on behind what is damaged or removed.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Option<RecordBuf>> {
+        // Of all that it passes over: a log may go on telling of gaps for ever.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
-            if !self.wait(timeout)? {
+            if !self.wait(deadline)? {
                 return Ok(None);
             }
             match self.step() {
@@ -76,9 +78,8 @@ impl Tail {
     }
 
     /// Waits until the next record is visible. `false` if it isn't.
-    fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
+    fn wait(&self, deadline: Option<Instant>) -> Result<bool> {
         let source = self.reader.source();
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let here = || source.view.visible_seq() > self.next;
         if !source.is_attached() {
             source.view.records.wait(deadline, || here() || source.is_closed());

@@ -5,11 +5,12 @@
 //! those that were hit.
 
 use crate::checksum::Salt;
+use crate::drops::Drops;
 use crate::error::{Error, Result};
 use crate::raw::entry::{self, ENTRY_HEADER_BYTES};
 use crate::raw::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameHeader, FrameKind};
 use crate::raw::{BadRange, RawSegment};
-use crate::record::StoredRecord;
+use crate::record::{RecordKind, StoredRecord};
 use crate::storage::read_exact_at;
 use crate::{Incarnation, Timestamp};
 use std::collections::HashMap;
@@ -79,10 +80,12 @@ impl Entries {
         Ok(Some(Self { incarnation: known.incarnation, salt: raw.salt, bytes, found }))
     }
 
-    /// The record `seq`, if it is intact.
+    /// The record `seq`, if it is intact: one that is to tell of dropped ones has to do so.
     pub(super) fn get(&self, seq: u64) -> Option<StoredRecord<'_>> {
         let entry = self.bytes.get(self.found.get(&seq)?.clone())?;
-        entry::decode(entry, seq, self.incarnation, self.salt).ok().map(|(record, _)| record)
+        let (record, _) = entry::decode(entry, seq, self.incarnation, self.salt).ok()?;
+        let is_sound = record.kind != RecordKind::Dropped || Drops::of_record(&record).is_ok();
+        is_sound.then_some(record)
     }
 }
 

@@ -135,7 +135,9 @@ impl Repair {
         restore.finish_in_place(&in_place)?;
 
         // Opened as any other, the log tells readers in other processes how far it goes now.
-        let log = Options::new().background(Background::Manual).recover(Arc::clone(&storage), lock)?;
+        let mut options = Options::new().background(Background::Manual);
+        options.tells_drops = self.restore && restore.tells_drops();
+        let log = options.recover(Arc::clone(&storage), lock)?;
         if self.restore {
             restore.append(&log, &mut report)?;
         }

@@ -154,6 +154,11 @@ impl Restore {
         in_place.kept.iter().try_for_each(|kept| self.rename(&kept.tail.current(), &kept.tail.restored()))
     }
 
+    /// Whether some of what can't be restored in place tells of dropped records.
+    pub(super) fn tells_drops(&self) -> bool {
+        self.kept.iter().any(|kept| !kept.in_place && !kept.raw.scan().drops.is_empty())
+    }
+
     /// Appends to `log` what could not be restored in place.
     pub(super) fn append(&self, log: &Log, report: &mut RepairReport) -> Result<()> {
         for kept in self.kept.iter().filter(|kept| !kept.in_place) {

@@ -38,8 +38,8 @@ impl RetentionPolicy {
     }
 
     /// Segments are due of which the newest record is older than `age`, by the records' own times and the clock. A record counts
-    /// as no younger than the sealing of its segment, so that a time in the future keeps nothing for longer than that. Default:
-    /// any age may stay.
+    /// as no younger than the sealing of its segment, so that a time in the future keeps nothing for longer than that. A segment
+    /// that only tells of dropped records is as old as the last of these. Default: any age may stay.
     #[must_use]
     pub fn older_than(mut self, age: Duration) -> Self {
         self.older_than = Some(age);

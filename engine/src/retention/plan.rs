@@ -156,7 +156,7 @@ impl<'a> Planner<'a> {
     /// The time of a segment's newest record, for its age: a record can't be younger than the segment's sealing, whatever it
     /// says itself. A sealing before the log was created is the word of a clock that was wrong, and doesn't count.
     fn newest(&self, file: &SealedFile) -> Option<Timestamp> {
-        let newest = *file.time_range()?.end();
+        let newest = file.time_range().map_or_else(|| newest_told(file), |times| Some(*times.end()))?;
         let sealed = file.written_at();
         Some(if sealed < self.created { newest } else { newest.min(sealed) })
     }
@@ -218,4 +218,10 @@ impl<'a> Planner<'a> {
         report.first_seq = end_seq;
         plan.frontier = sound.end;
     }
+}
+
+/// When the last of the records was dropped that a segment without records tells of.
+fn newest_told(file: &SealedFile) -> Option<Timestamp> {
+    let gaps = file.gaps().unwrap_or_default();
+    gaps.iter().filter_map(|gap| gap.dropped.map(|dropped| dropped.until)).max()
 }

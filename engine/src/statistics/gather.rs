@@ -12,8 +12,9 @@ use std::ops::Range;
 /// Integers up to this are doubles without loss.
 const INT_MAX: u64 = 1 << 53;
 
-/// Groups that are known again without a look into the tally.
+/// Groups that are known again without a look into the tally, and most bytes of the key of one.
 const KNOWN_GROUPS: usize = 256;
+const KNOWN_BYTES: usize = 1 << 10;
 
 /// Adds records to one tally. Its memory is kept from record to record.
 #[derive(Debug)]
@@ -89,7 +90,7 @@ impl Gatherer {
     /// added waits for [`Gatherer::settle`].
     ///
     /// # Errors
-    /// [`Error::Decode`] if its body is not MessagePack, and what [`Tally::place`] says.
+    /// [`Error::Decode`] if its body is not MessagePack, and what [`Tally::place`] and [`Tally::check`] say.
     pub(super) fn add(&mut self, record: &StoredRecord<'_>, tally: &mut Tally) -> Result<()> {
         self.by.iter_mut().for_each(Terms::clear);
         self.values.clear();
@@ -119,7 +120,7 @@ impl Gatherer {
             self.add_values(place, tally);
             // On to the next combination.
             if !self.by.iter_mut().rev().any(Terms::step) {
-                return Ok(());
+                return tally.check_after(record.body.len());
             }
         }
     }
@@ -148,6 +149,9 @@ impl Gatherer {
 
     /// Where the group with the key at hand is.
     fn place(&mut self, tally: &mut Tally) -> Result<usize> {
+        if self.key.len() > KNOWN_BYTES {
+            return tally.place(&self.key);
+        }
         let known = &mut self.known[hash(&self.key) as usize % KNOWN_GROUPS];
         if known.1 == usize::MAX || known.0 != self.key {
             known.1 = tally.place(&self.key)?;

@@ -135,7 +135,10 @@ impl Quantiles {
     /// Bytes of memory besides its own.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Values(floats, others) => floats.capacity() * 8 + others.capacity() * size_of::<Number>(),
+            Self::Values(floats, others) => {
+                let digits: usize = others.iter().map(Number::heap_bytes).sum();
+                floats.capacity() * 8 + others.capacity() * size_of::<Number>() + digits
+            }
             Self::Buckets(pages) => pages.len() * (PAGE * 8 + 16),
         }
     }

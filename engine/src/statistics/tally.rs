@@ -18,6 +18,9 @@ pub(super) const TERM_OTHER: &[u8] = &[8];
 /// Bytes of memory of a group besides those of its key and fields, about.
 const GROUP_BYTES: usize = 96;
 
+/// Memory is looked at when records of so many bytes were added.
+const UNCHECKED_BYTES: usize = 16 << 20;
+
 /// What of a question decides how records are added up.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
@@ -34,6 +37,10 @@ pub(super) struct Tally {
     /// Where each group is, by the start of the time bucket, if there are any, and the terms of the fields.
     places: HashMap<Box<[u8]>, usize>,
     groups: Vec<GroupTally>,
+    /// Bytes of memory of the groups when they began.
+    bytes_begun: usize,
+    /// Bytes of the records that were added since the last [`Tally::check`].
+    unchecked: usize,
     pub(super) records: u64,
     times: Option<(i64, i64)>,
 }
@@ -47,7 +54,8 @@ pub(super) struct GroupTally {
 
 impl Tally {
     pub(super) fn new(layout: Layout) -> Self {
-        Self { layout, places: HashMap::new(), groups: Vec::new(), records: 0, times: None }
+        let (places, groups) = (HashMap::new(), Vec::new());
+        Self { layout, places, groups, bytes_begun: 0, unchecked: 0, records: 0, times: None }
     }
 
     /// Whether no record was counted.
@@ -96,6 +104,11 @@ impl Tally {
     fn begin(&mut self, key: &[u8]) -> Result<usize> {
         if self.groups.len() >= self.layout.groups_max {
             return Err(self.layout.too_many_groups());
+        }
+        // A key may be as large as a record.
+        self.bytes_begun += key.len() + GROUP_BYTES + self.layout.fields * size_of::<FieldTally>();
+        if self.bytes_begun > self.layout.bytes_max {
+            return Err(self.too_much_memory());
         }
         let at = self.groups.len();
         self.places.insert(key.into(), at);
@@ -153,11 +166,25 @@ impl Tally {
         if self.groups.len() > self.layout.groups_max {
             return Err(self.layout.too_many_groups());
         }
-        if self.bytes() <= self.layout.bytes_max {
+        if self.bytes() <= self.layout.bytes_max { Ok(()) } else { Err(self.too_much_memory()) }
+    }
+
+    /// Checks the memory now and then: `bytes` is how large the record is that was added.
+    ///
+    /// # Errors
+    /// As [`Tally::check`].
+    pub(super) fn check_after(&mut self, bytes: usize) -> Result<()> {
+        self.unchecked += bytes;
+        if self.unchecked < UNCHECKED_BYTES {
             return Ok(());
         }
+        self.unchecked = 0;
+        self.check()
+    }
+
+    fn too_much_memory(&self) -> Error {
         let what = format!("more than {} MiB in {} groups", self.layout.bytes_max >> 20, self.groups.len());
-        Err(Error::StatisticsTooLarge { what, option: "memory" })
+        Error::StatisticsTooLarge { what, option: "memory" }
     }
 
     /// All groups in their order, with what was asked about each.
@@ -210,18 +237,17 @@ impl Tally {
             let key = take_bytes(&mut fields)?;
             decode_key(key, has_buckets, by)?;
             let records = fields.varint()?;
-            let own =
-                (0..layout.fields).map(|_| FieldTally::decode(&mut fields, layout.measures)).collect::<Option<_>>()?;
+            let own = |_| {
+                let field = FieldTally::decode(&mut fields, layout.measures)?;
+                // Who lies about what is kept gets no more memory than who asks.
+                bytes += size_of::<FieldTally>() + field.bytes();
+                (bytes <= layout.bytes_max).then_some(field)
+            };
+            let own = (0..layout.fields).map(own).collect::<Option<_>>()?;
             if tally.places.insert(key.into(), tally.groups.len()).is_some() {
                 return None;
             }
-            let group = GroupTally { records, fields: own };
-            // Who lies about what is kept gets no more memory than who asks.
-            bytes += group.bytes();
-            if bytes > layout.bytes_max {
-                return None;
-            }
-            tally.groups.push(group);
+            tally.groups.push(GroupTally { records, fields: own });
         }
         fields.is_empty().then_some(tally)
     }
@@ -263,4 +289,18 @@ fn decode_key(key: &[u8], has_bucket: bool, by: usize) -> Option<(Option<Timesta
     };
     let keys = (0..by).map(|_| key(&mut fields)).collect::<Option<_>>()?;
     fields.is_empty().then_some((bucket, keys))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_take_no_more_memory_than_there_may_be() {
+        let measures = Measures { quantiles: true, distinct: true };
+        let mut tally = Tally::new(Layout { fields: 1, measures, groups_max: 1_000, bytes_max: 8 << 20 });
+        let begun = (0..100u8).take_while(|n| tally.place(&vec![*n; 1 << 20]).is_ok()).count();
+        assert_eq!(begun, 7, "the eighth has a little more beside its key");
+        assert!(tally.places.keys().all(|key| tally.places[key] < 7));
+    }
 }

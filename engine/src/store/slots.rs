@@ -251,7 +251,10 @@ impl Shared {
         // sealed now may be another time.
         let _ = open.log.seal_segments_due();
         let closed = open.log.shut();
-        if let Err(error) = &closed {
+        // Where there was no space to tell of what was dropped, the log is closed as it should be all the same.
+        if let Err(error) = &closed
+            && !error.is_refusal()
+        {
             moving.becomes = Some(Slot::Failed(poisoned(error.clone())));
         }
         drop(open);

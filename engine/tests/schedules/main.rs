@@ -5,6 +5,7 @@
 #![cfg(annals_shuttle)]
 
 mod ledger;
+mod limiting;
 mod reading;
 mod streams;
 mod writing;
@@ -16,7 +17,7 @@ use std::path::Path;
 
 type Scenario = fn();
 
-const SCENARIOS: [(&str, Scenario); 15] = [
+const SCENARIOS: [(&str, Scenario); 16] = [
     ("group_commit", writing::group_commit),
     ("append_and_close", writing::append_and_close),
     ("failing_disk", writing::failing_disk),
@@ -25,6 +26,7 @@ const SCENARIOS: [(&str, Scenario); 15] = [
     ("queue_full", writing::queue_full),
     ("buffered_interval", writing::buffered_interval),
     ("maintain_and_seal", writing::maintain_and_seal),
+    ("drop_and_close", limiting::drop_and_close),
     ("streams_come_and_go", streams::come_and_go),
     ("sync_beside_closing", streams::sync_beside_closing),
     ("publication", reading::publication),
