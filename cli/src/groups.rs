@@ -156,7 +156,7 @@ impl Groups<'_> {
         let numeric: Vec<usize> = (first_number..names.len()).collect();
         let rows = groups.iter().map(|group| {
             let mut row: Vec<String> = group.bucket.map(|bucket| Rfc3339(bucket).to_string()).into_iter().collect();
-            row.extend(group.keys.iter().map(spelled));
+            row.extend(group.keys.iter().map(|key| shown(&spelled(key))));
             row.extend([count(group.records), group.per_second.map_or_else(|| "-".to_owned(), rounded)]);
             row.extend(group.fields.iter().flat_map(|field| self.columns.iter().map(|column| column.plain(field))));
             row
@@ -233,6 +233,15 @@ fn spelled(key: &GroupKey) -> String {
     }
 }
 
+/// Text of records for a terminal, which is to take none of it for orders, nor a table for lines.
+fn shown(text: &str) -> String {
+    let shown = |character: char| match character.is_control() {
+        true => character.escape_unicode().to_string(),
+        false => character.to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
 /// A number as JSON has it; `None` for infinities.
 fn number(value: &Value) -> Option<String> {
     let text = value.to_string();
@@ -274,6 +283,11 @@ mod tests {
     #[test]
     fn cells_with_commas_and_quotes_are_quoted() {
         assert_eq!(csv_line(vec!["a".into(), "b,c".into(), "d\"e".into()]), "a,\"b,c\",\"d\"\"e\"\n");
+    }
+
+    #[test]
+    fn keys_give_a_terminal_no_orders() {
+        assert_eq!(shown("é \u{1b}[2J\n\u{9b}"), "é \\u{1b}[2J\\u{a}\\u{9b}");
     }
 
     #[test]

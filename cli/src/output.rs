@@ -144,6 +144,11 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// Counts together: some are what a log says, which may be any number.
+pub(crate) fn total(counts: impl IntoIterator<Item = u64>) -> u64 {
+    counts.into_iter().fold(0, u64::saturating_add)
+}
+
 /// A count and its noun, in the plural where that is due.
 pub(crate) fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })

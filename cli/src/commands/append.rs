@@ -243,8 +243,9 @@ impl Args {
     }
 
     fn ingest(&self) -> ingest::Options {
-        // What is dropped is dropped by the batch: one of more records than the limit has a second would be too coarse.
-        let most = self.rate_limit.filter(|_| self.on_limit == Beyond::Drop).unwrap_or(u64::MAX);
+        // What waits or is dropped does so by the batch: one of more records than the limit has a second would be too coarse, and
+        // nobody would be heard who interrupts it meanwhile.
+        let most = self.rate_limit.unwrap_or(u64::MAX);
         ingest::Options {
             times: self.time_field.clone().map_or(TimeSource::CommonNames, TimeSource::Field),
             strict_time: self.strict_time,

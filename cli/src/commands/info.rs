@@ -6,7 +6,7 @@ use annals::{LogInfo, SegmentInfo, Timestamp};
 
 use crate::args::PlaceArg;
 use crate::failure::{Failure, Result};
-use crate::output::{OutputArgs, bytes, count, facts, grid, plural, report};
+use crate::output::{OutputArgs, bytes, count, facts, grid, plural, report, total};
 use crate::per_stream::{OfStore, OfStream};
 use crate::place::{Place, StreamArgs};
 use crate::time::Rfc3339;
@@ -87,11 +87,11 @@ fn table(info: &LogInfo) -> String {
         let kept = plural(info.quarantine.len() as u64, "file");
         rows.push(("quarantine", format!("{kept} with bytes that recovery took out of the log")));
     }
-    let missing: u64 = info.segments.iter().map(|segment| segment.missing).sum();
+    let missing = total(info.segments.iter().map(|segment| segment.missing));
     if missing > 0 {
         rows.push(("gaps", format!("{} missing, as `annals verify` lists", plural(missing, "record"))));
     }
-    let dropped: u64 = info.segments.iter().map(|segment| segment.dropped).sum();
+    let dropped = total(info.segments.iter().map(|segment| segment.dropped));
     if dropped > 0 {
         rows.push(("dropped", format!("{} beyond limits, as `annals verify` lists", plural(dropped, "record"))));
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::args::PlaceArg;
 use crate::failure::{Failure, Result};
-use crate::output::{OutputArgs, count, facts, plural, report};
+use crate::output::{OutputArgs, count, facts, plural, report, total};
 use crate::per_stream::OfStream;
 use crate::place::StreamArgs;
 
@@ -169,7 +169,7 @@ fn own_replaced(replaced: &Replaced) -> String {
 }
 
 fn text(done: &RepairReport) -> String {
-    let missing: u64 = done.gaps.iter().map(annals::Gap::count).sum();
+    let missing = total(done.gaps.iter().map(annals::Gap::count));
     let gaps = match done.gaps.len() {
         0 => "none".to_owned(),
         gaps => format!("{}: {} missing", count(gaps as u64), plural(missing, "record")),

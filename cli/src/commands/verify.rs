@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::args::PlaceArg;
 use crate::failure::{Failure, Result};
-use crate::output::{OutputArgs, bytes, count, facts, grid, plural, report};
+use crate::output::{OutputArgs, bytes, count, facts, grid, plural, report, total};
 use crate::per_stream::{OfStore, OfStream};
 use crate::place::{Place, StreamArgs};
 use crate::progress::bytes_bar;
@@ -98,7 +98,7 @@ fn table(verified: &VerifyReport) -> String {
         ("damage", if verified.is_sound() { "none".to_owned() } else { count(verified.damage.len() as u64) }),
     ];
     if !verified.gaps.is_empty() {
-        let missing = plural(verified.gaps.iter().map(Gap::count).sum(), "record");
+        let missing = plural(total(verified.gaps.iter().map(Gap::count)), "record");
         rows.push(("gaps", format!("{}: {missing} missing", count(verified.gaps.len() as u64))));
         rows.push((
             "unproven",

@@ -6,7 +6,7 @@ use annals::{Damage, Gap, StreamName};
 use annals_export::{ColumnReport, DatasetReport, FileReport};
 use serde::Serialize;
 
-use crate::output::{bytes, count, plural};
+use crate::output::{bytes, count, plural, total};
 
 /// Columns of JSON text that the summary names; the report has all.
 const JSON_COLUMNS_NAMED: usize = 8;
@@ -96,7 +96,7 @@ impl Exported {
             text += &format!(": {}{more}", named.join(", "));
         }
         if !self.gaps.is_empty() {
-            let missing = plural(self.gaps.iter().map(|gap| gap.what.count()).sum(), "record");
+            let missing = plural(total(self.gaps.iter().map(|gap| gap.what.count())), "record");
             text += &format!("\n  {missing} missing in {}, as the log says", plural(self.gaps.len() as u64, "gap"));
         }
         if extra > 0 {
