@@ -98,7 +98,12 @@ fn data(draw: &mut Draw<'_>, frame: &mut Frame, salt: Salt, written: &mut BTreeM
 /// A frame that tells of dropped records.
 fn told_of_drops(draw: &mut Draw<'_>, seq: u64) -> Vec<u8> {
     let (since, until) = (i64::from(draw.byte()), 300 + i64::from(draw.byte()));
-    let numbers = [("records", 1 + draw.number() % 9), ("bytes", draw.number()), ("since", since as u64), ("until", until as u64)];
+    let numbers = [
+        ("records", 1 + draw.number() % 9),
+        ("bytes", draw.number()),
+        ("since", since as u64),
+        ("until", until as u64),
+    ];
     let mut pairs = vec![("limit".into(), Value::from(draw.choose(&["rate", "queue"])))];
     pairs.extend(numbers.map(|(name, value)| (name.into(), value.into())));
     let payload = entry_of(4, seq, until, b"", &encode(&Value::Map(pairs)), Salt(0));
